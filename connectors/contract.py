@@ -442,6 +442,7 @@ class BookRule:
     pace: float = 0.5
     first_within: float = 10.0
     quiet_after: float = 30.0
+    crossed_grace: float = 0.0  # seconds that a cross may stand, for venues that split one change over messages
     hold: int = 5000  # deltas held back at most while a snapshot is awaited
 
 
