@@ -1,0 +1,1 @@
+"""The local exchange that every venue's practice side stands in front of."""
