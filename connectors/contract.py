@@ -392,8 +392,9 @@ class Link(Enum):
 
 
 class Join(Enum):
-    """Which held delta is the first to follow a snapshot with id L."""
+    """Which delta is the first to follow a snapshot with id L."""
 
+    LINK = "link"  # the snapshot is a link of the chain: `Link` holds from its id on
     NEXT = "next"  # first <= L + 1 <= last; drops last <= L
     WITHIN = "within"  # first <= L <= last, or the delta that names L as its predecessor; drops last < L
     AFTER = "after"  # any delta with last > L (or no id at all)
@@ -431,7 +432,7 @@ class BookRule:
 
     source: Source
     link: Link
-    join: Join = Join.NEXT
+    join: Join = Join.LINK
     cut: int | None = None
     horizon: bool = False
     resets: bool = False

@@ -100,6 +100,7 @@ class BookSync:
         self._held: list[BookDelta] = []
         self._subscribed_at: float | None = None
         self._asked_at = float("-inf")
+        self._initial = False  # the next ask is the ordinary first one of a subscription, not a repair
         self._attempts = 0
         self._life_at = 0.0
         self._crossed_since: float | None = None
@@ -114,6 +115,7 @@ class BookSync:
         self._subscribed_at = now
         self._asked_at = now
         self._life_at = now
+        self._initial = True
         self.need = Repair.REFETCH if self.rule.source is Source.ASK else None
         if self._lost_proof or self.counters.snapshots:
             self._lost_proof = True
@@ -181,6 +183,8 @@ class BookSync:
             self._enter(BookState.LIVE, "", now)
         if self._refreshing:
             self._held.append(event)
+            if len(self._held) > self.rule.hold:
+                self.failed("the snapshot did not come in time", now)
         self._follow(event, now)
 
     def check(self, event: BookCheck, now: float) -> None:
@@ -199,7 +203,7 @@ class BookSync:
             self._watch(now)
         elif self.need is None:
             waited = now - self._asked_at
-            if self.rule.source is Source.CALL and self._asked_at == self._subscribed_at and waited >= _FIRST_DELTA_WAIT:
+            if self.rule.source is Source.CALL and self._initial and waited >= _FIRST_DELTA_WAIT:
                 self.need = Repair.REFETCH
             elif waited >= self.rule.first_within:
                 self._lost_proof = True
@@ -207,18 +211,19 @@ class BookSync:
                 self.need = self._next_repair()
         if self.need is None:
             return None
-        first = self._asked_at == self._subscribed_at
-        pace = 0.0 if first else min(_SLOWEST_PACE, self.rule.pace * 2 ** min(self._attempts, 8))
+        pace = 0.0 if self._initial else min(_SLOWEST_PACE, self.rule.pace * 2 ** min(self._attempts, 8))
         return self.need if now - self._asked_at >= pace else None
 
     def asked(self, repair: Repair, now: float) -> None:
         """`repair` was started. The answer arrives by `snapshot`, `subscribed` or `disconnected`."""
         self.need = None
         self._asked_at = now
-        self._attempts += 1
-        if repair is Repair.REFETCH and self._image:
-            self._refreshing = True
+        if self._image:
+            self._refreshing = repair is Repair.REFETCH
             self._held = []
+        elif not self._initial:
+            self._attempts += 1
+        self._initial = False
 
     def failed(self, why: str, now: float) -> None:
         """What was asked for could not be had (a refused or lost snapshot request)."""
@@ -264,7 +269,7 @@ class BookSync:
             self.need = Repair.REFETCH
         self._held.append(event)
         self.counters.held += 1
-        if self.need is None and self._asked_at == self._subscribed_at:
+        if self.need is None and self._initial:
             self.need = Repair.REFETCH
 
     def _old_for(self, delta: BookDelta, snapshot_id: int | None) -> bool:
@@ -277,7 +282,7 @@ class BookSync:
         if snapshot_id is None or self.rule.join is Join.AFTER:
             return True
         first = delta.first if delta.first is not None else delta.last
-        if self.rule.join is Join.NEXT:
+        if self.rule.join is not Join.WITHIN and self.rule.link is not Link.PREV:
             return first is not None and first <= snapshot_id + 1
         if delta.prev is not None and delta.prev <= snapshot_id:
             return True  # the delta names a predecessor that the snapshot contains
@@ -293,7 +298,8 @@ class BookSync:
         was_live = self._image
         self.counters.snapshots += 1
         self._image = True
-        self._joined = False
+        self._joined = self.rule.join is Join.LINK
+        self._initial = False
         self._refreshing = False
         self.last_id = event.id
         self.event_time = event.time
