@@ -1,0 +1,473 @@
+"""Pre-trade checks: what an order must satisfy before it may leave, and what it would cost.
+
+Everything here is a pure function of a draft and its situation, so that the ticket can ask while the trader types and the
+desk asks again right before sending, with the same answer. A refusal names its rule and says what to change; where one
+step would mend it, the mended draft is offered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, localcontext
+
+import msgspec
+from msgspec import Struct
+
+from app.orders import Draft
+from connectors.contract import Capabilities
+from connectors.model import ONE, ZERO, Fees, Instrument, InstrumentStatus, Market, OrderKind, Side, SizeRule, Unit, plain
+from connectors.sync import BookSync
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """A trader's own limits, by account. None = no limit of ours. Money in the instrument's quote asset.
+
+    `collar`: how far from mid a limit price may be on the side that costs, as a fraction. `confirm_notional`: larger
+    orders are confirmed by holding the button (the ticket's business; a click in the ladder is refused instead).
+    """
+
+    max_amount: Decimal | None = None
+    max_notional: Decimal | None = Decimal(1_000_000)
+    confirm_notional: Decimal | None = Decimal(100_000)
+    collar: Decimal | None = Decimal("0.05")
+    max_open_orders: int | None = 200
+    max_position_notional: Decimal | None = None
+    orders_per_second: int | None = 10
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Why an order may not leave. `field` is where it is shown: price, amount, trigger, kind, tif, book, account."""
+
+    field: str
+    rule: str
+    text: str
+    fix: Draft | None = None
+
+
+class Estimate(Struct, frozen=True, kw_only=True):
+    """What sending a draft now would mean, walked through the book. None = can't be said (why in `text`).
+
+    `filled_now` is what would execute at once, `average` and `worst` its prices, `slippage` the average's distance from
+    the best price as a fraction (positive = costs), `left` what remains available of `left_asset`.
+    """
+
+    filled_now: Decimal | None = None
+    average: Decimal | None = None
+    worst: Decimal | None = None
+    levels: int = 0
+    slippage: Decimal | None = None
+    fee: Decimal | None = None
+    fee_asset: str = ""
+    fee_rate: Decimal | None = None
+    notional: Decimal | None = None
+    left: Decimal | None = None
+    left_asset: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """Everything about the moment that a check looks at. `available` by asset; `position` is signed."""
+
+    capabilities: Capabilities
+    limits: Limits
+    sync: BookSync | None
+    available: dict[str, Decimal]
+    fees: Fees | None = None
+    position: Decimal = ZERO
+    leverage: Decimal = ONE
+    open_orders: int = 0
+    sent_last_second: int = 0
+    armed: bool = True
+    not_ready: str = ""  # why the account may not trade now (not connected, not reconciled, journal not writable)
+
+
+def round_price(price: Decimal, instrument: Instrument, side: Side | None = None) -> Decimal:
+    """`price` on the instrument's grid; towards the cheaper side for its owner where `side` is given."""
+    rounding = {Side.BUY: ROUND_FLOOR, Side.SELL: ROUND_CEILING, None: ROUND_HALF_EVEN}[side]
+    if instrument.significant_digits is not None and price > 0:
+        step = Decimal(1).scaleb(price.adjusted() - instrument.significant_digits + 1)
+        price = (price / step).to_integral_value(rounding) * step
+    if instrument.tick > 0:
+        price = (price / instrument.tick).to_integral_value(rounding) * instrument.tick
+    return price
+
+
+def round_amount(amount: Decimal, rule: SizeRule) -> Decimal:
+    """`amount` rounded down to the lot and into its bounds."""
+    if rule.step > 0:
+        amount = (amount / rule.step).to_integral_value(ROUND_FLOOR) * rule.step
+    if rule.maximum is not None:
+        amount = min(amount, rule.maximum)
+    return max(amount, rule.minimum)
+
+
+def size_rule(draft: Draft) -> SizeRule:
+    """The lot rule that holds for this kind of order."""
+    instrument = draft.instrument
+    market = draft.kind in (OrderKind.MARKET, OrderKind.STOP, OrderKind.TAKE_PROFIT)
+    return instrument.market_size if market and instrument.market_size is not None else instrument.size
+
+
+def check(draft: Draft, situation: Situation) -> list[Problem]:
+    """Every reason for which `draft` may not leave, the most telling first; empty = it may."""
+    with localcontext() as context:
+        context.prec = 40
+        return [
+            *_account_problems(situation),
+            *_kind_problems(draft, situation),
+            *_price_problems(draft),
+            *_amount_problems(draft),
+            *_book_problems(draft, situation),
+            *_notional_problems(draft, situation),
+            *_limit_problems(draft, situation),
+            *_funds_problems(draft, situation),
+        ]
+
+
+def estimate(draft: Draft, situation: Situation) -> Estimate:
+    """What sending `draft` now would mean."""
+    with localcontext() as context:
+        context.prec = 40
+        return _estimate(draft, situation)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _account_problems(situation: Situation) -> list[Problem]:
+    found = []
+    if situation.not_ready:
+        found.append(Problem(field="account", rule="account", text=situation.not_ready))
+    if not situation.armed:
+        found.append(Problem(field="account", rule="armed", text="Trading is disarmed. Arm it to send orders."))
+    limit = situation.limits.orders_per_second
+    if limit is not None and situation.sent_last_second >= limit:
+        found.append(Problem(field="account", rule="rate", text=f"More than {limit} orders in a second. Wait a moment."))
+    limit = situation.limits.max_open_orders
+    if limit is not None and situation.open_orders >= limit:
+        text = f"{situation.open_orders} orders are open, your limit is {limit}. Cancel some or raise the limit."
+        found.append(Problem(field="account", rule="open orders", text=text))
+    return found
+
+
+def _kind_problems(draft: Draft, situation: Situation) -> list[Problem]:
+    instrument, able = draft.instrument, situation.capabilities
+    if instrument.status is InstrumentStatus.CANCEL_ONLY:
+        return [Problem(field="kind", rule="status", text=f"{instrument.symbol} only takes cancels now.")]
+    if instrument.status is InstrumentStatus.CLOSED:
+        return [Problem(field="kind", rule="status", text=f"{instrument.symbol} does not trade now.")]
+    found = []
+    if draft.kind not in able.kinds or draft.kind not in instrument.kinds:
+        found.append(Problem(field="kind", rule="kind", text=f"{instrument.symbol} has no {_words(draft.kind)} orders here."))
+    if draft.tif.value not in able.tifs and draft.kind.has_price:
+        found.append(Problem(field="tif", rule="time in force", text=f"{draft.tif.value.upper()} is not offered here."))
+    if draft.post_only and not able.post_only:
+        found.append(Problem(field="kind", rule="post-only", text="Post-only is not offered here."))
+    if draft.post_only and (draft.kind is not OrderKind.LIMIT or draft.tif.value != "gtc"):
+        fix = msgspec.structs.replace(draft, post_only=False)
+        found.append(Problem(field="tif", rule="post-only", text="Post-only goes with a resting limit order.", fix=fix))
+    if draft.reduce_only and not able.reduce_only:
+        found.append(Problem(field="kind", rule="reduce-only", text="Reduce-only is not offered here."))
+    return found
+
+
+def _price_problems(draft: Draft) -> list[Problem]:
+    found = []
+    if draft.kind.has_price:
+        found += _grid_problems(draft, "price", draft.price)
+    if draft.kind.has_trigger:
+        found += _grid_problems(draft, "trigger", draft.trigger)
+    return found
+
+
+def _grid_problems(draft: Draft, field: str, price: Decimal | None) -> list[Problem]:
+    instrument = draft.instrument
+    if price is None or not price.is_finite() or price <= 0:
+        return [Problem(field=field, rule=field, text=f"Enter a {field}.")]
+    rounded = round_price(price, instrument, draft.side)
+    if rounded != price:
+        fix = msgspec.structs.replace(draft, **{field: rounded}) if rounded > 0 else None
+        grid = (
+            f"{instrument.significant_digits} significant digits"
+            if instrument.significant_digits is not None
+            else f"tick {plain(instrument.tick)}"
+        )
+        return [Problem(field=field, rule="tick", text=grid, fix=fix)]
+    if price < instrument.min_price:
+        fix = msgspec.structs.replace(draft, **{field: instrument.min_price})
+        return [Problem(field=field, rule="price bounds", text=f"lowest price {plain(instrument.min_price)}", fix=fix)]
+    if instrument.max_price is not None and price > instrument.max_price:
+        fix = msgspec.structs.replace(draft, **{field: instrument.max_price})
+        return [Problem(field=field, rule="price bounds", text=f"highest price {plain(instrument.max_price)}", fix=fix)]
+    return []
+
+
+def _amount_problems(draft: Draft) -> list[Problem]:
+    if draft.quote_amount is not None:
+        return _quote_amount_problems(draft)
+    amount, rule = draft.amount, size_rule(draft)
+    if amount is None or not amount.is_finite() or amount <= 0:
+        return [Problem(field="amount", rule="amount", text="Enter an amount.")]
+    if rule.step > 0 and amount % rule.step:
+        fix = msgspec.structs.replace(draft, amount=round_amount(amount, rule))
+        return [Problem(field="amount", rule="lot", text=f"lot {plain(rule.step)}", fix=fix)]
+    if amount < rule.minimum:
+        fix = msgspec.structs.replace(draft, amount=rule.minimum)
+        return [Problem(field="amount", rule="minimum", text=f"min {plain(rule.minimum)} {_unit(draft)}", fix=fix)]
+    if rule.maximum is not None and amount > rule.maximum:
+        fix = msgspec.structs.replace(draft, amount=rule.maximum)
+        return [Problem(field="amount", rule="maximum", text=f"max {plain(rule.maximum)} {_unit(draft)}", fix=fix)]
+    return []
+
+
+def _quote_amount_problems(draft: Draft) -> list[Problem]:
+    money = draft.quote_amount
+    if draft.amount is not None:
+        return [Problem(field="amount", rule="amount", text="Give the amount in base or in quote, not both.")]
+    if draft.kind is not OrderKind.MARKET:
+        text = "Only market orders take an amount of money."
+        return [Problem(field="amount", rule="amount", text=text)]
+    if money is None or not money.is_finite() or money <= 0:
+        return [Problem(field="amount", rule="amount", text="Enter an amount.")]
+    step = draft.instrument.quote_step
+    if step > 0 and money % step:
+        fix = msgspec.structs.replace(draft, quote_amount=(money // step) * step)
+        return [Problem(field="amount", rule="lot", text=f"step {plain(step)} {draft.instrument.quote}", fix=fix)]
+    return []
+
+
+def _book_problems(draft: Draft, situation: Situation) -> list[Problem]:
+    sync = situation.sync
+    if sync is None or not sync.live:
+        why = sync.reason if sync is not None and sync.reason else "it is not subscribed"
+        return [Problem(field="book", rule="book", text=f"The book of {draft.instrument.symbol} is not proven now: {why}.")]
+    facing = sync.book.best_ask if draft.side is Side.BUY else sync.book.best_bid
+    if draft.kind is OrderKind.MARKET and facing is None:
+        return [Problem(field="book", rule="book", text="Nothing rests on the other side.")]
+    collar, mid = situation.limits.collar, sync.book.mid
+    if collar is None or mid is None or draft.price is None or not draft.kind.has_price or draft.kind.has_trigger:
+        return []
+    middle = Decimal(repr(mid))
+    limit = middle * (ONE + collar if draft.side is Side.BUY else ONE - collar)
+    beyond = draft.price > limit if draft.side is Side.BUY else draft.price < limit
+    if not beyond:
+        return []
+    bound = round_price(limit, draft.instrument, draft.side)
+    word = "above" if draft.side is Side.BUY else "below"
+    text = f"more than {collar * 100:f} % {word} mid, your collar"
+    return [Problem(field="price", rule="collar", text=text, fix=msgspec.structs.replace(draft, price=bound))]
+
+
+def _notional_problems(draft: Draft, situation: Situation) -> list[Problem]:
+    value = _value(draft, situation)
+    if value is None:
+        return []
+    instrument, found = draft.instrument, []
+    if value < instrument.min_notional and not draft.reduce_only:
+        text = f"min {plain(instrument.min_notional)} {instrument.quote}"
+        found.append(Problem(field="amount", rule="notional", text=text, fix=_to_value(draft, situation, instrument.min_notional)))
+    if instrument.max_notional is not None and value > instrument.max_notional:
+        text = f"max {plain(instrument.max_notional)} {instrument.quote}"
+        found.append(Problem(field="amount", rule="notional", text=text))
+    return found
+
+
+def _limit_problems(draft: Draft, situation: Situation) -> list[Problem]:
+    limits, found = situation.limits, []
+    if limits.max_amount is not None and draft.amount is not None and draft.amount > limits.max_amount:
+        fix = msgspec.structs.replace(draft, amount=limits.max_amount)
+        text = f"your largest order is {plain(limits.max_amount)} {_unit(draft)}"
+        found.append(Problem(field="amount", rule="largest order", text=text, fix=fix))
+    value = _value(draft, situation)
+    if value is None:
+        return found
+    quote = draft.instrument.quote
+    if limits.max_notional is not None and value > limits.max_notional:
+        text = f"your largest order is {plain(limits.max_notional)} {quote}"
+        found.append(Problem(field="amount", rule="largest order", text=text))
+    ceiling = limits.max_position_notional
+    if ceiling is not None and draft.instrument.market is not Market.SPOT and draft.amount is not None:
+        price = _price(draft, situation)
+        signed = situation.position + (draft.amount if draft.side is Side.BUY else -draft.amount)
+        if price and abs(signed) > abs(situation.position) and draft.instrument.notional(price, abs(signed)) > ceiling:
+            text = f"the position would pass your limit of {plain(ceiling)} {quote}"
+            found.append(Problem(field="amount", rule="position limit", text=text))
+    return found
+
+
+def _funds_problems(draft: Draft, situation: Situation) -> list[Problem]:
+    instrument = draft.instrument
+    if instrument.market is Market.SPOT:
+        needed, asset = _spot_need(draft, situation)
+    elif draft.reduce_only:
+        return []
+    else:
+        value = _value(draft, situation)
+        closing = situation.position != 0 and (situation.position > 0) is (draft.side is Side.SELL)
+        if value is None or (closing and draft.amount is not None and draft.amount <= abs(situation.position)):
+            return []
+        needed, asset = value / max(situation.leverage, ONE), instrument.settle
+    available = situation.available.get(asset)
+    if needed is None or available is None or needed <= available:
+        return []
+    text = f"only {plain(available)} {asset} available"
+    fix = None
+    if instrument.market is Market.SPOT and draft.amount is not None and needed > 0:
+        affordable = round_amount(draft.amount * available / needed, size_rule(draft))
+        if ZERO < affordable < draft.amount and affordable * needed / draft.amount <= available:
+            fix = msgspec.structs.replace(draft, amount=affordable)
+    return [Problem(field="amount", rule="funds", text=text, fix=fix)]
+
+
+def _spot_need(draft: Draft, situation: Situation) -> tuple[Decimal | None, str]:
+    instrument = draft.instrument
+    if draft.side is Side.SELL:
+        return draft.amount, instrument.base
+    if draft.quote_amount is not None:
+        return draft.quote_amount, instrument.quote
+    if draft.kind is OrderKind.MARKET:
+        walked = _walk(draft, situation)
+        return (walked.cost if walked is not None else None), instrument.quote
+    price = draft.price if draft.price is not None else draft.trigger
+    if price is None or draft.amount is None:
+        return None, instrument.quote
+    return price * draft.amount, instrument.quote
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    filled: Decimal
+    cost: Decimal  # sum of price x amount, in the instrument's unit
+    worst: Decimal
+    best: Decimal
+    levels: int
+    whole: bool
+
+
+def _walk(draft: Draft, situation: Situation) -> _Walk | None:
+    """Take from the other side of the book what the draft would take now."""
+    sync = situation.sync
+    if sync is None or not sync.live or draft.kind.has_trigger:
+        return None
+    book = sync.book
+    prices = book.ask_prices if draft.side is Side.BUY else reversed(book.bid_prices)
+    sizes = book.asks if draft.side is Side.BUY else book.bids
+    wanted, money = draft.amount, draft.quote_amount
+    limit = draft.price if draft.kind.has_price else None
+    filled = cost = worst = best = ZERO
+    levels = 0
+    whole = False
+    for raw in prices:
+        price = Decimal(repr(raw))
+        if limit is not None and (price > limit if draft.side is Side.BUY else price < limit):
+            break
+        size = Decimal(repr(sizes[raw]))
+        if wanted is not None:
+            take = min(size, wanted - filled)
+        elif money is not None:
+            take = min(size, (money - cost) / price)
+        else:
+            return None
+        best = best or price
+        filled, cost, worst, levels = filled + take, cost + take * price, price, levels + 1
+        if (wanted is not None and filled >= wanted) or (money is not None and cost >= money):
+            whole = True
+            break
+    return _Walk(filled, cost, worst, best, levels, whole)
+
+
+def _estimate(draft: Draft, situation: Situation) -> Estimate:
+    instrument = draft.instrument
+    price, value = _price(draft, situation), _value(draft, situation)
+    walked = _walk(draft, situation)
+    text = ""
+    if draft.kind.has_trigger:
+        text = "Waits for its trigger; the book then decides."
+    elif walked is None:
+        text = "The book is not proven now."
+    elif draft.kind is OrderKind.MARKET and not walked.whole:
+        text = "The book that is known holds less than this."
+    taken = walked is not None and walked.filled > 0
+    average = walked.cost / walked.filled if walked is not None and taken else None
+    rate = None
+    if situation.fees is not None:
+        rate = situation.fees.taker if taken or draft.kind.has_trigger else situation.fees.maker
+    fee, fee_asset = None, instrument.quote if draft.side is Side.SELL else instrument.base
+    if rate is not None and value is not None:
+        if instrument.market is not Market.SPOT:
+            fee, fee_asset = value * rate, instrument.settle
+        elif draft.side is Side.SELL:
+            fee = value * rate
+        else:
+            amount = draft.amount if draft.amount is not None else (value / price if price else None)
+            fee = amount * rate if amount is not None else None
+    left, left_asset = _left(draft, situation, value)
+    slippage = None
+    if walked is not None and average is not None and walked.best:
+        slippage = (average - walked.best) / walked.best * (1 if draft.side is Side.BUY else -1)
+    return Estimate(
+        filled_now=walked.filled if walked is not None else None,
+        average=average,
+        worst=walked.worst if walked is not None and taken else None,
+        levels=walked.levels if walked is not None else 0,
+        slippage=slippage,
+        fee=fee,
+        fee_asset=fee_asset,
+        fee_rate=rate,
+        notional=value,
+        left=left,
+        left_asset=left_asset,
+        text=text,
+    )
+
+
+def _left(draft: Draft, situation: Situation, value: Decimal | None) -> tuple[Decimal | None, str]:
+    instrument = draft.instrument
+    if instrument.market is Market.SPOT:
+        needed, asset = _spot_need(draft, situation)
+    else:
+        needed, asset = (value / max(situation.leverage, ONE) if value is not None else None), instrument.settle
+    available = situation.available.get(asset)
+    return (available - needed if available is not None and needed is not None else None), asset
+
+
+def _price(draft: Draft, situation: Situation) -> Decimal | None:
+    """The price to value the draft at: its own, else what the book would give, else its trigger."""
+    if draft.kind.has_price:
+        return draft.price
+    walked = _walk(draft, situation)
+    if walked is not None and walked.filled > 0:
+        return walked.cost / walked.filled
+    return draft.trigger
+
+
+def _value(draft: Draft, situation: Situation) -> Decimal | None:
+    if draft.quote_amount is not None:
+        return draft.quote_amount
+    price = _price(draft, situation)
+    if price is None or draft.amount is None or price <= 0:
+        return None
+    return draft.instrument.notional(price, draft.amount)
+
+
+def _to_value(draft: Draft, situation: Situation, value: Decimal) -> Draft | None:
+    """`draft` with the smallest amount whose value is at least `value`."""
+    price, rule = _price(draft, situation), size_rule(draft)
+    if price is None or draft.amount is None or draft.instrument.unit is not Unit.BASE:
+        return None
+    amount = value / price
+    if rule.step > 0:
+        amount = (amount / rule.step).to_integral_value(ROUND_CEILING) * rule.step
+    return msgspec.structs.replace(draft, amount=max(amount, rule.minimum))
+
+
+def _unit(draft: Draft) -> str:
+    return draft.instrument.base if draft.instrument.unit is Unit.BASE else "contracts"
+
+
+def _words(kind: OrderKind) -> str:
+    return kind.value.replace("_", " ")

@@ -1,0 +1,310 @@
+"""Orders as the desk sees them: what is known of each, and one table of how its state may change.
+
+The venue's word and our own requests are kept apart. `Order.status` is the last thing that the venue said; `Order.state` is
+what the trader sees, which adds three states of ours: a cancel was asked for, an amend was asked for, or the outcome of a
+request is unknown. Every change of `state` goes through `TRANSITIONS`; what the table does not name is no transition
+and is ignored. Events may arrive twice, late, before the acknowledgement or after the end:
+
+- a final state stays final, whatever arrives later; late fills still count in the amounts
+- among the venue's words the later stage wins, an earlier one is old news
+- fills are counted once by their id; the filled amount never goes down, whether told as a total or by fills
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from msgspec import UNSET, Struct
+
+from connectors.model import ZERO, Fill, Instrument, OrderKind, OrderRef, OrderRequest, OrderStatus, OrderUpdate, Side, TimeInForce
+
+
+class OrderState(StrEnum):
+    """What the trader sees."""
+
+    PENDING = "pending"  # written down, on its way, or received but not yet in the book
+    UNTRIGGERED = "untriggered"
+    OPEN = "open"
+    PARTLY_FILLED = "partly_filled"
+    CANCELLING = "cancelling"
+    AMENDING = "amending"
+    UNKNOWN = "unknown"  # it may stand at the venue or not; being asked for
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can happen to the order any more."""
+        return self in FINAL
+
+
+FINAL = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
+
+
+class Event(StrEnum):
+    """What can happen to an order: a word of the venue, or something about one of our requests."""
+
+    PENDING = "pending"
+    UNTRIGGERED = "untriggered"
+    OPEN = "open"
+    PARTLY_FILLED = "partly_filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCEL_ASKED = "cancel_asked"
+    CANCEL_REFUSED = "cancel_refused"  # the venue will not cancel it: it goes on as it was
+    AMEND_ASKED = "amend_asked"
+    AMEND_DONE = "amend_done"
+    AMEND_REFUSED = "amend_refused"
+    LOST = "lost"  # a request left and no verdict came
+    NEVER_ARRIVED = "never_arrived"  # proof that the venue does not have it
+
+
+class _Last:
+    """Stands in the table for "what the venue said last"."""
+
+
+LAST = _Last()
+_S = OrderState
+_E = Event
+
+_ENDS = {_E.FILLED: _S.FILLED, _E.CANCELLED: _S.CANCELLED, _E.REJECTED: _S.REJECTED, _E.EXPIRED: _S.EXPIRED}
+_ASKS = {_E.CANCEL_ASKED: _S.CANCELLING, _E.AMEND_ASKED: _S.AMENDING, _E.LOST: _S.UNKNOWN}
+
+TRANSITIONS: dict[OrderState, dict[Event, OrderState | _Last]] = {
+    _S.PENDING: {
+        **_ENDS,
+        **_ASKS,
+        _E.UNTRIGGERED: _S.UNTRIGGERED,
+        _E.OPEN: _S.OPEN,
+        _E.PARTLY_FILLED: _S.PARTLY_FILLED,
+        _E.NEVER_ARRIVED: _S.REJECTED,
+    },
+    _S.UNTRIGGERED: {**_ENDS, **_ASKS, _E.OPEN: _S.OPEN, _E.PARTLY_FILLED: _S.PARTLY_FILLED},
+    _S.OPEN: {**_ENDS, **_ASKS, _E.PARTLY_FILLED: _S.PARTLY_FILLED},
+    _S.PARTLY_FILLED: {**_ENDS, **_ASKS},
+    _S.CANCELLING: {**_ENDS, _E.CANCEL_REFUSED: LAST, _E.LOST: _S.UNKNOWN, _E.NEVER_ARRIVED: _S.REJECTED},
+    _S.AMENDING: {
+        **_ENDS,
+        _E.AMEND_DONE: LAST,
+        _E.AMEND_REFUSED: LAST,
+        _E.CANCEL_ASKED: _S.CANCELLING,
+        _E.LOST: _S.UNKNOWN,
+    },
+    _S.UNKNOWN: {
+        **_ENDS,
+        _E.PENDING: _S.PENDING,
+        _E.UNTRIGGERED: _S.UNTRIGGERED,
+        _E.OPEN: _S.OPEN,
+        _E.PARTLY_FILLED: _S.PARTLY_FILLED,
+        _E.CANCEL_ASKED: _S.CANCELLING,
+        _E.CANCEL_REFUSED: LAST,
+        _E.AMEND_REFUSED: LAST,
+        _E.AMEND_DONE: LAST,
+        _E.NEVER_ARRIVED: _S.REJECTED,
+    },
+    **{state: {} for state in FINAL},
+}
+
+_STAGE = {
+    OrderStatus.PENDING: 0,
+    OrderStatus.UNTRIGGERED: 1,
+    OrderStatus.OPEN: 2,
+    OrderStatus.PARTLY_FILLED: 3,
+    OrderStatus.FILLED: 4,
+    OrderStatus.CANCELLED: 4,
+    OrderStatus.REJECTED: 4,
+    OrderStatus.EXPIRED: 4,
+}
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What the trader is about to send, from ticket or click. `account` is an account id ("binance:practice")."""
+
+    account: str
+    instrument: Instrument
+    side: Side
+    kind: OrderKind = OrderKind.LIMIT
+    amount: Decimal | None = None
+    quote_amount: Decimal | None = None
+    price: Decimal | None = None
+    trigger: Decimal | None = None
+    tif: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+
+    def request(self, client_id: str) -> OrderRequest:
+        """The same order in the connectors' language."""
+        return OrderRequest(
+            client_id=client_id,
+            instrument=self.instrument,
+            side=self.side,
+            kind=self.kind,
+            amount=self.amount,
+            quote_amount=self.quote_amount,
+            price=self.price,
+            trigger=self.trigger,
+            tif=self.tif,
+            post_only=self.post_only,
+            reduce_only=self.reduce_only,
+        )
+
+
+class Moment(Struct, frozen=True):
+    """One line of an order's life: `time` in ms, what happened, and words for the trader."""
+
+    time: int
+    what: str
+    text: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """One order through all of its life, even when the venue gives it new ids.
+
+    Amounts are in the instrument's unit. `text` says in words what is going on when it is not obvious. `external`: it was
+    placed elsewhere and found at the venue. `earlier` holds client and venue ids that this order had before.
+    """
+
+    id: str
+    client_id: str
+    account: str
+    instrument: Instrument
+    side: Side
+    kind: OrderKind
+    tif: TimeInForce
+    amount: Decimal | None
+    quote_amount: Decimal | None
+    price: Decimal | None
+    trigger: Decimal | None
+    post_only: bool
+    reduce_only: bool
+    created: int
+    updated: int
+    venue_id: str = ""
+    state: OrderState = OrderState.PENDING
+    status: OrderStatus = OrderStatus.PENDING
+    filled: Decimal = ZERO
+    average: Decimal | None = None
+    fee: Decimal | None = None
+    fee_asset: str = ""
+    text: str = ""
+    external: bool = False
+    algo: bool = False
+    acknowledged: bool = False
+    earlier: set[str] = field(default_factory=set)
+    history: list[Moment] = field(default_factory=list)
+    _fills: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    _fees: dict[str, Decimal] = field(default_factory=dict)
+    _carried: Decimal = ZERO  # filled under earlier ids, when a replacement starts its own count at zero
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it is over."""
+        return self.state.is_final
+
+    @property
+    def remaining(self) -> Decimal | None:
+        """What may still fill; None while the amount is not known (quote orders)."""
+        return None if self.amount is None else max(ZERO, self.amount - self.filled)
+
+    @property
+    def ref(self) -> OrderRef:
+        """Enough to name it to its venue."""
+        return OrderRef(
+            instrument=self.instrument,
+            client_id=self.client_id,
+            venue_id=self.venue_id,
+            side=self.side,
+            algo=self.algo,
+            created=self.created,
+        )
+
+    def happen(self, event: Event, time: int, text: str = "") -> bool:
+        """Let `event` happen by the table. True if the state changed."""
+        target = TRANSITIONS[self.state].get(event)
+        if target is None:
+            return False
+        new = OrderState(self.status.value) if isinstance(target, _Last) else target
+        changed = new is not self.state
+        self.state = new
+        self.updated = max(self.updated, time)
+        if changed or text:
+            self.text = text
+            self.history.append(Moment(time, event.value, text))
+        return changed
+
+    def learn(self, update: OrderUpdate, time: int) -> bool:
+        """Merge what the venue said, sparse as it may be. True if anything changed."""
+        before = (self.state, self.status, self.filled, self.average, self.price, self.amount, self.venue_id, self.fee)
+        if update.venue_id and update.venue_id != self.venue_id:
+            if self.venue_id:
+                self.earlier.add(self.venue_id)
+            self.venue_id = update.venue_id
+        self.acknowledged = self.acknowledged or bool(update.venue_id)
+        self.algo = update.algo or self.algo
+        if not self.is_final:
+            if update.price is not UNSET and update.price:
+                self.price = update.price
+            if update.amount is not UNSET and update.amount:
+                self.amount = update.amount + self._carried
+            if update.trigger is not UNSET and update.trigger:
+                self.trigger = update.trigger
+        if update.filled is not UNSET and update.filled + self._carried > self.filled:
+            self.filled = update.filled + self._carried
+            if update.average is not UNSET and update.average and not self._carried:
+                self.average = update.average
+        if update.fee is not UNSET and not self._fees:
+            self.fee = update.fee
+            self.fee_asset = update.fee_asset if update.fee_asset is not UNSET else self.fee_asset
+        self._count_fills()
+        if update.status is not UNSET:
+            self._hear(update.status, update.time if update.time is not UNSET else time, update.reason)
+        after = (self.state, self.status, self.filled, self.average, self.price, self.amount, self.venue_id, self.fee)
+        return after != before
+
+    def add_fill(self, fill: Fill, time: int) -> bool:
+        """Count an execution once. True if it was new. A late fee of a known fill is taken in."""
+        key = fill.id
+        known = key in self._fills
+        if not known:
+            self._fills[key] = (fill.price, fill.amount)
+        if fill.fee is not None and (not known or key not in self._fees):
+            self._fees[key] = fill.fee
+            self.fee = sum(self._fees.values(), ZERO)
+            self.fee_asset = fill.fee_asset or self.fee_asset
+        if known:
+            return False
+        self._count_fills()
+        if not self.is_final:
+            whole = self.amount is not None and self.filled >= self.amount
+            self._hear(OrderStatus.FILLED if whole else OrderStatus.PARTLY_FILLED, max(time, fill.time), "")
+        return True
+
+    def replaced(self, client_id: str, amount: Decimal, price: Decimal | None, time: int) -> None:
+        """The order goes on under another client id (cancel and replace); what was filled so far stays counted."""
+        self.earlier.update({self.client_id, self.venue_id} - {""})
+        self.client_id, self.venue_id = client_id, ""
+        self._carried = self.filled
+        self.amount, self.price = amount, price
+        self.state, self.status, self.acknowledged = OrderState.AMENDING, OrderStatus.PENDING, False
+        self.history.append(Moment(time, "replaced", client_id))
+
+    def _count_fills(self) -> None:
+        total = sum((amount for _, amount in self._fills.values()), ZERO)
+        if total >= self.filled and total:
+            self.filled = total
+            self.average = sum((price * amount for price, amount in self._fills.values()), ZERO) / total
+
+    def _hear(self, status: OrderStatus, time: int, reason: str) -> None:
+        if self.status.is_final or _STAGE[status] < _STAGE[self.status]:
+            if self.state is OrderState.UNKNOWN and not status.is_final:
+                self.happen(Event(self.status.value), time, reason)
+            return
+        self.status = status
+        self.happen(Event(status.value), time, reason)
