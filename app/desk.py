@@ -20,7 +20,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -896,7 +896,7 @@ class Desk(QObject):
         order.status = status
         self._happen(order, Event(status.value), text)
 
-    def _note(self, order: Order, what: str, detail: dict[str, object]) -> None:
+    def _note(self, order: Order, what: str, detail: Mapping[str, object]) -> None:
         self.journal.event(order.id, now_ms(), what, order.state.value, detail, final=order.is_final)
 
     def _changed(self, order: Order) -> None:

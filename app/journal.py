@@ -16,7 +16,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +142,7 @@ class Journal:
         """A further client id of a known order (amend, replacement), durable on return. Raises as `intent`."""
         await self._await(lambda db: _insert_client_id(db, account, client_id, order_id, created), write=True)
 
-    def event(self, order_id: str, time: int, what: str, state: str, detail: dict[str, object], *, final: bool) -> None:
+    def event(self, order_id: str, time: int, what: str, state: str, detail: Mapping[str, object], *, final: bool) -> None:
         """Queue one line of an order's life. It is on disk soon after; `flush` waits for it."""
         text = msgspec.json.encode(detail).decode()
         self._queue(lambda db: _insert_event(db, order_id, time, what, state, text, final)).add_done_callback(_report)
