@@ -111,6 +111,7 @@ def size_rule(draft: Draft) -> SizeRule:
 
 def check(draft: Draft, situation: Situation) -> list[Problem]:
     """Every reason for which `draft` may not leave, the most telling first; empty = it may."""
+    draft = _finite(draft)
     with localcontext() as context:
         context.prec = 40
         return [
@@ -129,10 +130,17 @@ def estimate(draft: Draft, situation: Situation) -> Estimate:
     """What sending `draft` now would mean."""
     with localcontext() as context:
         context.prec = 40
-        return _estimate(draft, situation)
+        return _estimate(_finite(draft), situation)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def _finite(draft: Draft) -> Draft:
+    """`draft` with what is no number taken as not given."""
+    names = ("amount", "quote_amount", "price", "trigger")
+    wild = {name: None for name in names if (value := getattr(draft, name)) is not None and not value.is_finite()}
+    return msgspec.structs.replace(draft, **wild) if wild else draft
 
 
 def _account_problems(situation: Situation) -> list[Problem]:
@@ -183,7 +191,7 @@ def _price_problems(draft: Draft) -> list[Problem]:
 
 def _grid_problems(draft: Draft, field: str, price: Decimal | None) -> list[Problem]:
     instrument = draft.instrument
-    if price is None or not price.is_finite() or price <= 0:
+    if price is None or price <= 0:
         return [Problem(field=field, rule=field, text=f"Enter a {field}.")]
     rounded = round_price(price, instrument, draft.side)
     if rounded != price:
@@ -207,7 +215,7 @@ def _amount_problems(draft: Draft) -> list[Problem]:
     if draft.quote_amount is not None:
         return _quote_amount_problems(draft)
     amount, rule = draft.amount, size_rule(draft)
-    if amount is None or not amount.is_finite() or amount <= 0:
+    if amount is None or amount <= 0:
         return [Problem(field="amount", rule="amount", text="Enter an amount.")]
     if rule.step > 0 and amount % rule.step:
         fix = msgspec.structs.replace(draft, amount=round_amount(amount, rule))
@@ -228,7 +236,7 @@ def _quote_amount_problems(draft: Draft) -> list[Problem]:
     if draft.kind is not OrderKind.MARKET:
         text = "Only market orders take an amount of money."
         return [Problem(field="amount", rule="amount", text=text)]
-    if money is None or not money.is_finite() or money <= 0:
+    if money is None or money <= 0:
         return [Problem(field="amount", rule="amount", text="Enter an amount.")]
     step = draft.instrument.quote_step
     if step > 0 and money % step:
@@ -462,6 +470,8 @@ def _to_value(draft: Draft, situation: Situation, value: Decimal) -> Draft | Non
     amount = value / price
     if rule.step > 0:
         amount = (amount / rule.step).to_integral_value(ROUND_CEILING) * rule.step
+    if rule.maximum is not None and amount > rule.maximum:
+        return None
     return msgspec.structs.replace(draft, amount=max(amount, rule.minimum))
 
 

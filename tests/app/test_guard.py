@@ -1,0 +1,225 @@
+"""Pre-trade checks: every rule is broken once, and every fix that is offered mends what it says."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.guard import Limits, Situation, check, estimate, round_amount, round_price
+from app.orders import Draft
+from connectors.contract import BookRule, Capabilities, Link, Source
+from connectors.model import (
+    BookSnapshot,
+    Fees,
+    Instrument,
+    InstrumentStatus,
+    Level,
+    Market,
+    OrderKind,
+    Side,
+    SizeRule,
+    TimeInForce,
+    Unit,
+)
+from connectors.sync import BookSync
+
+D = Decimal
+INSTRUMENT = Instrument(
+    venue="toy",
+    family="spot",
+    market=Market.SPOT,
+    symbol="BTC-USDT",
+    wire="BTCUSDT",
+    base="BTC",
+    quote="USDT",
+    settle="USDT",
+    tick=D("0.01"),
+    size=SizeRule(step=D("0.001"), minimum=D("0.001"), maximum=D(50)),
+    market_size=SizeRule(step=D("0.001"), minimum=D("0.001"), maximum=D(5)),
+    price_digits=2,
+    size_digits=3,
+    min_price=D(1),
+    max_price=D(1_000_000),
+    min_notional=D(5),
+    kinds=frozenset(OrderKind),
+)
+ABLE = Capabilities(kinds=frozenset({OrderKind.LIMIT, OrderKind.MARKET, OrderKind.STOP_LIMIT}), reduce_only=False)
+DRAFT = Draft(account="toy:practice", instrument=INSTRUMENT, side=Side.BUY, amount=D("0.5"), price=D(100))
+
+
+def book(live: bool = True) -> BookSync:
+    sync = BookSync(BookRule(source=Source.STREAM, link=Link.NONE), "BTCUSDT")
+    sync.subscribed(0.0)
+    if live:
+        bids = [Level(100 - step * 0.5, 1.0) for step in range(1, 11)]
+        asks = [Level(100 + step * 0.5, 1.0) for step in range(1, 11)]
+        sync.snapshot(BookSnapshot(wire="BTCUSDT", bids=bids, asks=asks), 0.0)
+    return sync
+
+
+def situation(**changes: object) -> Situation:
+    values: dict[str, object] = {
+        "capabilities": ABLE,
+        "limits": Limits(),
+        "sync": book(),
+        "available": {"USDT": D(10_000), "BTC": D(100)},
+        "fees": Fees(maker=D("0.001"), taker=D("0.002")),
+    }
+    return Situation(**{**values, **changes})  # ty: ignore[invalid-argument-type] - keywords come from the test
+
+
+def draft(**changes: object) -> Draft:
+    return msgspec.structs.replace(DRAFT, **changes)
+
+
+def test_an_ordinary_order_passes() -> None:
+    assert check(DRAFT, situation()) == []
+
+
+CLOSED = msgspec.structs.replace(INSTRUMENT, status=InstrumentStatus.CLOSED)
+CANCELS = msgspec.structs.replace(INSTRUMENT, status=InstrumentStatus.CANCEL_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("subject", "moment", "rule"),
+    [
+        (draft(price=D("100.005")), {}, "tick"),
+        (draft(price=None), {}, "price"),
+        (draft(price=D("NaN")), {}, "price"),
+        (draft(price=D(-3)), {}, "price"),
+        (draft(price=D("0.5")), {}, "price bounds"),
+        (draft(price=D(2_000_000)), {}, "price bounds"),
+        (draft(amount=D("0.0005")), {}, "lot"),
+        (draft(amount=None), {}, "amount"),
+        (draft(amount=D("0.000")), {}, "amount"),
+        (draft(amount=D(60)), {}, "maximum"),
+        (draft(kind=OrderKind.MARKET, price=None, amount=D(6)), {}, "maximum"),
+        (draft(amount=D("0.04")), {}, "notional"),
+        (draft(price=D(106)), {}, "collar"),
+        (draft(side=Side.SELL, price=D(94)), {}, "collar"),
+        (draft(kind=OrderKind.TAKE_PROFIT, trigger=D(100)), {}, "kind"),
+        (draft(kind=OrderKind.STOP_LIMIT), {}, "trigger"),
+        (draft(post_only=True, tif=TimeInForce.IOC), {}, "post-only"),
+        (draft(reduce_only=True), {}, "reduce-only"),
+        (draft(quote_amount=D(50), amount=None), {}, "amount"),
+        (DRAFT, {"available": {"USDT": D(49)}}, "funds"),
+        (draft(side=Side.SELL), {"available": {"BTC": D("0.4")}}, "funds"),
+        (DRAFT, {"sync": None}, "book"),
+        (DRAFT, {"sync": book(live=False)}, "book"),
+        (DRAFT, {"armed": False}, "armed"),
+        (DRAFT, {"not_ready": "not connected"}, "account"),
+        (DRAFT, {"open_orders": 200}, "open orders"),
+        (DRAFT, {"sent_last_second": 10}, "rate"),
+        (DRAFT, {"limits": Limits(max_amount=D("0.1"))}, "largest order"),
+        (DRAFT, {"limits": Limits(max_notional=D(49))}, "largest order"),
+        (draft(instrument=CLOSED), {}, "status"),
+        (draft(instrument=CANCELS), {}, "status"),
+    ],
+)
+def test_a_broken_rule_is_named(subject: Draft, moment: dict[str, object], rule: str) -> None:
+    problems = check(subject, situation(**moment))
+    assert rule in {problem.rule for problem in problems}
+    assert all(problem.text for problem in problems)
+
+
+@given(
+    price=st.decimals("0.001", "2000000", places=4),
+    amount=st.decimals("0.0001", "100", places=5),
+    side=st.sampled_from(Side),
+)
+def test_taking_every_fix_ends_in_an_order_that_passes_or_in_a_refusal_without_one(
+    price: Decimal, amount: Decimal, side: Side
+) -> None:
+    subject = draft(price=price, amount=amount, side=side)
+    for _ in range(12):
+        problems = check(subject, situation())
+        fixable = [problem for problem in problems if problem.fix is not None]
+        if not fixable:
+            break
+        fixed = fixable[0].fix
+        assert fixed is not None
+        rules = {problem.rule for problem in check(fixed, situation()) if problem.field == fixable[0].field}
+        assert fixable[0].rule not in rules
+        subject = fixed
+    assert not [problem for problem in check(subject, situation()) if problem.fix is not None]
+
+
+@given(price=st.decimals("0.01", "100000", places=6), side=st.sampled_from(Side))
+def test_rounding_a_price_never_makes_it_dearer_for_its_owner(price: Decimal, side: Side) -> None:
+    rounded = round_price(price, INSTRUMENT, side)
+    assert rounded % INSTRUMENT.tick == 0
+    assert rounded <= price if side is Side.BUY else rounded >= price
+
+
+def test_significant_digits_replace_the_tick() -> None:
+    five = msgspec.structs.replace(INSTRUMENT, tick=D(0), significant_digits=5)
+    assert round_price(D("62810.7"), five, Side.BUY) == D(62810)
+    assert round_price(D("0.123456"), five, Side.SELL) == D("0.12346")
+
+
+def test_an_amount_is_rounded_down_into_its_bounds() -> None:
+    assert round_amount(D("0.0019"), INSTRUMENT.size) == D("0.001")
+    assert round_amount(D("0.0001"), INSTRUMENT.size) == D("0.001")
+    assert round_amount(D(70), INSTRUMENT.size) == D(50)
+
+
+def test_the_estimate_walks_the_book() -> None:
+    """given asks of 1 at 100.5, 101, 101.5, when 2.5 are bought at market, then the average is theirs."""
+    said = estimate(draft(kind=OrderKind.MARKET, price=None, amount=D("2.5")), situation())
+    cost = D("100.5") + D(101) + D("0.5") * D("101.5")
+    assert said.average == cost / D("2.5")
+    assert said.worst == D("101.5")
+    assert said.levels == 3
+    assert said.notional == cost
+    assert said.fee == D("2.5") * D("0.002")
+    assert said.fee_asset == "BTC"
+    assert said.left == D(10_000) - cost
+    assert said.slippage is not None
+    assert round(said.slippage, 12) == round((cost / D("2.5") - D("100.5")) / D("100.5"), 12)
+
+
+def test_a_resting_order_pays_the_makers_fee_and_fills_nothing_now() -> None:
+    said = estimate(draft(side=Side.SELL, price=D(104)), situation())
+    assert said.filled_now == 0
+    assert said.average is None
+    assert said.fee == D(52) * D("0.001")
+    assert said.fee_asset == "USDT"
+
+
+def test_money_buys_what_the_book_gives_for_it() -> None:
+    said = estimate(draft(kind=OrderKind.MARKET, price=None, amount=None, quote_amount=D("100.5")), situation())
+    assert said.filled_now == 1
+    assert said.average == D("100.5")
+
+
+def test_more_than_the_book_holds_is_said() -> None:
+    market = draft(kind=OrderKind.MARKET, price=None, amount=D(50))
+    assert "holds less" in estimate(market, situation()).text
+
+
+PERP = msgspec.structs.replace(
+    INSTRUMENT, market=Market.PERP, unit=Unit.LINEAR, multiplier=D("0.01"), size=SizeRule(step=D(1), minimum=D(1))
+)
+
+
+def test_margin_counts_leverage_and_closing_needs_none() -> None:
+    contracts = draft(instrument=PERP, amount=D(1000), side=Side.SELL)
+    poor = situation(available={"USDT": D(150)}, leverage=D(5))
+    assert "funds" in {problem.rule for problem in check(contracts, poor)}
+    rich = situation(available={"USDT": D(150)}, leverage=D(10))
+    assert check(contracts, rich) == []
+    closing = situation(available={"USDT": D(0)}, position=D(1000))
+    assert check(contracts, closing) == []
+
+
+def test_a_position_limit_stops_growth_and_lets_reduction_through() -> None:
+    limits = Limits(max_position_notional=D(500))
+    grows = draft(instrument=PERP, amount=D(600), side=Side.BUY)
+    shrinks = draft(instrument=PERP, amount=D(600), side=Side.SELL)
+    moment = situation(limits=limits, position=D(700))
+    assert "position limit" in {problem.rule for problem in check(grows, moment)}
+    assert "position limit" not in {problem.rule for problem in check(shrinks, moment)}
