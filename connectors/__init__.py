@@ -1,0 +1,1 @@
+"""The venues, translated into one language. Knows no Qt and neither of the floors above."""

@@ -1,0 +1,1 @@
+"""The running terminal without its widgets."""

@@ -1,0 +1,26 @@
+"""What every test shares: deterministic hypothesis, and the way to the recorded traffic beside the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("FATHOM_SHARED", ROOT.parent / "shared"))
+
+settings.register_profile(
+    "fathom", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("fathom")
+
+
+@pytest.fixture(scope="session")
+def venues_dir() -> Path:
+    """The folder of dossiers, recordings, samples and vectors; the test is skipped where it is absent."""
+    folder = SHARED / "venues"
+    if not folder.is_dir():
+        pytest.skip(f"no recorded traffic at {folder}; set FATHOM_SHARED to the folder that holds venues/")
+    return folder
