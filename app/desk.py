@@ -286,7 +286,9 @@ class Desk(QObject):
             reduce_only=order.reduce_only,
         )
         # the funds that the order itself holds are free for its successor, so funds are left to the venue
-        problems = [problem for problem in check(target, self._situation(target)) if problem.rule not in ("funds", "armed")]
+        problems = [
+            problem for problem in check(target, self._situation(target)) if problem.rule not in ("funds", "armed")
+        ]
         if problems:
             raise GuardRefused(problems)
         self._happen(order, Event.AMEND_ASKED)
@@ -362,7 +364,7 @@ class Desk(QObject):
             self._doubt(order, f"{account.name} gave no verdict ({error})")
         except asyncio.CancelledError:
             raise  # the journal has it as unfinished; the next start asks the venue
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a bug of ours must leave the order in doubt, never forgotten
             _log.exception("placing %s failed in a way that says nothing about the order", order.id)
             self._doubt(order, f"an error on this side ({type(error).__name__}) left it open whether the order arrived")
         else:
@@ -528,7 +530,9 @@ class Desk(QObject):
             except NotSupported:
                 self.cancel_all(account.id)
             except VenueError as error:
-                self._tell("danger", f"{account.name} could not be reached to cancel ({error}). Trying on.", account=account.id)
+                self._tell(
+                    "danger", f"{account.name} could not be reached to cancel ({error}). Trying on.", account=account.id
+                )
             await asyncio.sleep(ASK_EVERY[min(turn, len(ASK_EVERY) - 1)])
             turn += 1
 
@@ -653,7 +657,12 @@ class Desk(QObject):
             return
         if order.venue_id:
             self._by_venue[order.account, order.venue_id] = order
-        detail = {"status": order.status.value, "filled": str(order.filled), "venue_id": order.venue_id, "reason": update.reason}
+        detail = {
+            "status": order.status.value,
+            "filled": str(order.filled),
+            "venue_id": order.venue_id,
+            "reason": update.reason,
+        }
         self._note(order, "venue", detail)
         self._changed(order)
 
@@ -719,7 +728,11 @@ class Desk(QObject):
             try:
                 await self.reconcile(account)
             except VenueError as error:
-                self._tell("warn", f"{account.name} could not be compared with the journal ({error}). Trying on.", account=account.id)
+                self._tell(
+                    "warn",
+                    f"{account.name} could not be compared with the journal ({error}). Trying on.",
+                    account=account.id,
+                )
                 await asyncio.sleep(2.0)
                 continue
             await asyncio.sleep(RECONCILE_EVERY)
@@ -776,7 +789,9 @@ class Desk(QObject):
         try:
             draft = msgspec.json.decode(record.request, type=Draft, strict=False)
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            self._tell("danger", f"Order {record.id} in the journal cannot be read ({error}). Look at the venue's own list.")
+            self._tell(
+                "danger", f"Order {record.id} in the journal cannot be read ({error}). Look at the venue's own list."
+            )
             return
         order = Order(
             id=record.id,
@@ -808,7 +823,9 @@ class Desk(QObject):
         self._add(order)
         for earlier in order.earlier:
             self._by_client[order.account, earlier] = order
-        order.happen(Event.LOST, now_ms(), "Fathom ended before its end was seen; asking as soon as the account is connected.")
+        order.happen(
+            Event.LOST, now_ms(), "Fathom ended before its end was seen; asking as soon as the account is connected."
+        )
         if order.venue_id:
             self._by_venue[order.account, order.venue_id] = order
         self.order_changed.emit(order.id)
@@ -866,7 +883,13 @@ class Desk(QObject):
     def _intent(self, order: Order, draft: Draft) -> Intent:
         request = msgspec.json.encode(draft).decode()  # Decimals become text
         return Intent(
-            order.id, order.account, order.instrument.key, order.client_id, order.created, request, external=order.external
+            order.id,
+            order.account,
+            order.instrument.key,
+            order.client_id,
+            order.created,
+            request,
+            external=order.external,
         )
 
     def _find(self, account_id: str, update: OrderUpdate) -> Order | None:

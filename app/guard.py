@@ -15,7 +15,19 @@ from msgspec import Struct
 
 from app.orders import Draft
 from connectors.contract import Capabilities
-from connectors.model import ONE, ZERO, Fees, Instrument, InstrumentStatus, Market, OrderKind, Side, SizeRule, Unit, plain
+from connectors.model import (
+    ONE,
+    ZERO,
+    Fees,
+    Instrument,
+    InstrumentStatus,
+    Market,
+    OrderKind,
+    Side,
+    SizeRule,
+    Unit,
+    plain,
+)
 from connectors.sync import BookSync
 
 
@@ -151,7 +163,9 @@ def _account_problems(situation: Situation) -> list[Problem]:
         found.append(Problem(field="account", rule="armed", text="Trading is disarmed. Arm it to send orders."))
     limit = situation.limits.orders_per_second
     if limit is not None and situation.sent_last_second >= limit:
-        found.append(Problem(field="account", rule="rate", text=f"More than {limit} orders in a second. Wait a moment."))
+        found.append(
+            Problem(field="account", rule="rate", text=f"More than {limit} orders in a second. Wait a moment.")
+        )
     limit = situation.limits.max_open_orders
     if limit is not None and situation.open_orders >= limit:
         text = f"{situation.open_orders} orders are open, your limit is {limit}. Cancel some or raise the limit."
@@ -167,7 +181,9 @@ def _kind_problems(draft: Draft, situation: Situation) -> list[Problem]:
         return [Problem(field="kind", rule="status", text=f"{instrument.symbol} does not trade now.")]
     found = []
     if draft.kind not in able.kinds or draft.kind not in instrument.kinds:
-        found.append(Problem(field="kind", rule="kind", text=f"{instrument.symbol} has no {_words(draft.kind)} orders here."))
+        found.append(
+            Problem(field="kind", rule="kind", text=f"{instrument.symbol} has no {_words(draft.kind)} orders here.")
+        )
     if draft.tif.value not in able.tifs and draft.kind.has_price:
         found.append(Problem(field="tif", rule="time in force", text=f"{draft.tif.value.upper()} is not offered here."))
     if draft.post_only and not able.post_only:
@@ -249,7 +265,9 @@ def _book_problems(draft: Draft, situation: Situation) -> list[Problem]:
     sync = situation.sync
     if sync is None or not sync.live:
         why = sync.reason if sync is not None and sync.reason else "it is not subscribed"
-        return [Problem(field="book", rule="book", text=f"The book of {draft.instrument.symbol} is not proven now: {why}.")]
+        return [
+            Problem(field="book", rule="book", text=f"The book of {draft.instrument.symbol} is not proven now: {why}.")
+        ]
     facing = sync.book.best_ask if draft.side is Side.BUY else sync.book.best_bid
     if draft.kind is OrderKind.MARKET and facing is None:
         return [Problem(field="book", rule="book", text="Nothing rests on the other side.")]
@@ -274,7 +292,11 @@ def _notional_problems(draft: Draft, situation: Situation) -> list[Problem]:
     instrument, found = draft.instrument, []
     if value < instrument.min_notional and not draft.reduce_only:
         text = f"min {plain(instrument.min_notional)} {instrument.quote}"
-        found.append(Problem(field="amount", rule="notional", text=text, fix=_to_value(draft, situation, instrument.min_notional)))
+        found.append(
+            Problem(
+                field="amount", rule="notional", text=text, fix=_to_value(draft, situation, instrument.min_notional)
+            )
+        )
     if instrument.max_notional is not None and value > instrument.max_notional:
         text = f"max {plain(instrument.max_notional)} {instrument.quote}"
         found.append(Problem(field="amount", rule="notional", text=text))

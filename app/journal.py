@@ -119,7 +119,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problem = ""
-        self._work: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any] | None, Future[Any]]] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any] | None, Future[Any]]] = (
+            queue.SimpleQueue()
+        )
         self._connection: sqlite3.Connection | None = None
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(opened,), name="journal", daemon=True)
@@ -142,7 +144,9 @@ class Journal:
         """A further client id of a known order (amend, replacement), durable on return. Raises as `intent`."""
         await self._await(lambda db: _insert_client_id(db, account, client_id, order_id, created), write=True)
 
-    def event(self, order_id: str, time: int, what: str, state: str, detail: Mapping[str, object], *, final: bool) -> None:
+    def event(
+        self, order_id: str, time: int, what: str, state: str, detail: Mapping[str, object], *, final: bool
+    ) -> None:
         """Queue one line of an order's life. It is on disk soon after; `flush` waits for it."""
         text = msgspec.json.encode(detail).decode()
         self._queue(lambda db: _insert_event(db, order_id, time, what, state, text, final)).add_done_callback(_report)
@@ -299,7 +303,9 @@ class Journal:
             if db is not None and not self.problem:
                 db.execute("COMMIT")
         except sqlite3.Error as error:
-            self.problem = f"The order journal {self.path} could not be written ({error}). No order can be sent until it can."
+            self.problem = (
+                f"The order journal {self.path} could not be written ({error}). No order can be sent until it can."
+            )
             failure = JournalUnavailable(self.problem)
             outcomes = [(done, None, failure) for _, done in batch]
             if db is not None and db.in_transaction:

@@ -18,7 +18,18 @@ from enum import StrEnum
 
 from msgspec import UNSET, Struct
 
-from connectors.model import ZERO, Fill, Instrument, OrderKind, OrderRef, OrderRequest, OrderStatus, OrderUpdate, Side, TimeInForce
+from connectors.model import (
+    ZERO,
+    Fill,
+    Instrument,
+    OrderKind,
+    OrderRef,
+    OrderRequest,
+    OrderStatus,
+    OrderUpdate,
+    Side,
+    TimeInForce,
+)
 
 
 class OrderState(StrEnum):

@@ -40,7 +40,17 @@ class OrderBook:
     keep the wire's own digits by price, only for venues whose checksum is made of them.
     """
 
-    __slots__ = ("_depth", "_depth_key", "ask_prices", "asks", "bid_prices", "bids", "text_asks", "text_bids", "version")
+    __slots__ = (
+        "_depth",
+        "_depth_key",
+        "ask_prices",
+        "asks",
+        "bid_prices",
+        "bids",
+        "text_asks",
+        "text_bids",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.bids: dict[float, float] = {}

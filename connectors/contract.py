@@ -33,7 +33,6 @@ from connectors.model import (
     Fees,
     Fill,
     Instrument,
-    KeyInfo,
     Market,
     MarkPrice,
     OrderKind,
@@ -169,7 +168,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What really leaves. For a Call: method, path with query (below the endpoint's base URL), headers, body. For an Ask: `frame`."""
+    """What really leaves. A Call: method, path with query below the base URL, headers, body. An Ask: `frame`."""
 
     method: str = ""
     path: str = ""
@@ -182,7 +181,9 @@ class Signer(ABC):
     """Turns structured steps into bytes, signed where they ask for it."""
 
     @abstractmethod
-    def seal(self, step: Step, secrets: Mapping[str, str], facts: Mapping[str, Any], stamp: Stamp, base_url: str) -> Wire:
+    def seal(
+        self, step: Step, secrets: Mapping[str, str], facts: Mapping[str, Any], stamp: Stamp, base_url: str
+    ) -> Wire:
         """Encode `step`, sign it by its `security` with `secrets` (empty for public steps); `base_url` is the real one.
 
         Raises AuthenticationFailed with a sentence for the trader when a secret is missing or malformed.

@@ -117,7 +117,7 @@ class PermissionDenied(AuthenticationFailed):
 
 
 class ClockSkewed(AuthenticationFailed):
-    """The timestamp was outside of the venue's window. Not executed: the clock is corrected and the request signed anew."""
+    """The timestamp was outside of the venue's window. Not executed: correct the clock and sign anew."""
 
 
 class NonceTooLow(AuthenticationFailed):
@@ -129,7 +129,7 @@ class SessionExpired(AuthenticationFailed):
 
 
 class VenueUnavailable(VenueError):
-    """The request certainly had no effect: it never left, or the venue says it was not executed (overload, maintenance)."""
+    """The request certainly had no effect: it never left, or the venue says so (overload, maintenance)."""
 
 
 class NotSent(VenueUnavailable):

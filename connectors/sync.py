@@ -164,7 +164,13 @@ class BookSync:
             if not self._image:
                 self.reason = "the snapshot was older than the updates, asking again"
             return
-        if self._refreshing and event.id is not None and self.last_id is not None and not held and event.id < self.last_id:
+        if (
+            self._refreshing
+            and event.id is not None
+            and self.last_id is not None
+            and not held
+            and event.id < self.last_id
+        ):
             self.need = Repair.REFETCH  # older than what we already have, with nothing held to bridge it
             return
         self.counters.dropped += 0 if self._image else len(self._held) - len(held)

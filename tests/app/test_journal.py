@@ -15,7 +15,9 @@ from app.journal import MIGRATIONS, FillRecord, Intent, Journal, JournalUnavaila
 
 
 def intent(number: int, client_id: str | None = None) -> Intent:
-    return Intent(f"o{number}", "toy:practice", "toy:spot:BTC-USDT", client_id or f"c{number}", number, '{"amount":"1"}')
+    return Intent(
+        f"o{number}", "toy:practice", "toy:spot:BTC-USDT", client_id or f"c{number}", number, '{"amount":"1"}'
+    )
 
 
 async def test_an_intent_survives_a_killed_process(tmp_path: Path) -> None:

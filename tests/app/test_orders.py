@@ -186,7 +186,7 @@ def test_a_replacement_keeps_what_was_filled_before() -> None:
     assert {"c1", "v1"} <= subject.earlier
 
 
-@pytest.mark.parametrize("status", [OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED])
+@pytest.mark.parametrize("status", [status for status in OrderStatus if status.is_final])
 def test_nothing_changes_the_state_after_the_end(status: OrderStatus) -> None:
     subject = order()
     subject.learn(update(status), 2)

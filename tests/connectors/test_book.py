@@ -71,7 +71,10 @@ def test_cut_keeps_the_best_levels_of_each_side(
     assert set(book.asks) == set(book.ask_prices)
 
 
-@pytest.mark.parametrize("row", [(float("nan"), 1.0), (1.0, float("nan")), (1.0, -1.0), (float("inf"), 1.0), (-1.0, 1.0)])
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("row", [(NAN, 1.0), (1.0, NAN), (1.0, -1.0), (INFINITY, 1.0), (-1.0, 1.0)])
 def test_numbers_that_cannot_be_a_level_are_refused(row: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match=r"price|size"):
         OrderBook().apply(delta([row], []))

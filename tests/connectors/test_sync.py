@@ -14,16 +14,15 @@ from connectors.contract import BookRule, Join, Link, Repair, Source
 from connectors.model import BookDelta, BookSnapshot, Level
 from connectors.sync import BookState, BookSync
 
-SPOT = BookRule(source=Source.CALL, link=Link.RANGE, join=Join.NEXT)
-FUTURES = BookRule(source=Source.CALL, link=Link.PREV, join=Join.WITHIN)
-STREAM = BookRule(source=Source.STREAM, link=Link.RANGE, repair=(Repair.RESUBSCRIBE, Repair.RECONNECT))
-SUMMED = BookRule(
-    source=Source.STREAM, link=Link.NONE, checksum=lambda book: checksum(book), repair=(Repair.RESUBSCRIBE,), cut=50
-)
-
 
 def checksum(book: OrderBook) -> int:
     return hash(tuple(map(tuple, book.top(10)))) & 0xFFFF
+
+
+SPOT = BookRule(source=Source.CALL, link=Link.RANGE, join=Join.NEXT)
+FUTURES = BookRule(source=Source.CALL, link=Link.PREV, join=Join.WITHIN)
+STREAM = BookRule(source=Source.STREAM, link=Link.RANGE, repair=(Repair.RESUBSCRIBE, Repair.RECONNECT))
+SUMMED = BookRule(source=Source.STREAM, link=Link.NONE, checksum=checksum, repair=(Repair.RESUBSCRIBE,), cut=50)
 
 
 @dataclass
