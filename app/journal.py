@@ -16,7 +16,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,9 +136,17 @@ class Journal:
     # -----------------------------------------------------------------------------------------------------------------
     # Writing
 
-    async def intent(self, intent: Intent) -> None:
-        """Write an order down; returns when the disk has it. Raises JournalUnavailable, or ValueError for a used client id."""
-        await self._await(lambda db: _insert_intent(db, intent), write=True)
+    def intent(self, intent: Intent) -> Awaitable[None]:
+        """Queue an order at once; the returned future is done when the disk has it.
+
+        Awaiting it raises JournalUnavailable, or ValueError for a client id that was used before.
+        """
+        if self.problem or self._connection is None:
+            refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            refused.set_exception(JournalUnavailable(self.problem or "the journal is closed"))
+            return refused
+        done: Future[None] = self._queue(lambda db: _insert_intent(db, intent))
+        return asyncio.wrap_future(done)
 
     async def client_id(self, account: str, client_id: str, order_id: str, created: int) -> None:
         """A further client id of a known order (amend, replacement), durable on return. Raises as `intent`."""
@@ -229,8 +237,8 @@ class Journal:
 
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _queue(self, job: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
-        done: Future[Any] = Future()
+    def _queue(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        done: Future[T] = Future()
         self._work.put((job, done))
         return done
 

@@ -27,8 +27,9 @@ async def test_an_intent_survives_a_killed_process(tmp_path: Path) -> None:
         "import asyncio, os, signal, sys\n"
         "from pathlib import Path\n"
         "from app.journal import Intent, Journal\n"
-        "journal = Journal(Path(sys.argv[1]))\n"
-        "asyncio.run(journal.intent(Intent('o1', 'toy:practice', 'k', 'c1', 1, '{}')))\n"
+        "async def main() -> None:\n"
+        "    await Journal(Path(sys.argv[1])).intent(Intent('o1', 'toy:practice', 'k', 'c1', 1, '{}'))\n"
+        "asyncio.run(main())\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code, str(path)], check=False)
