@@ -136,9 +136,7 @@ class Exchange:
     def cancel(self, account: str, name: OrderName, *, reason: EndReason = EndReason.USER) -> Order:
         """Cancel. Refused: UNKNOWN_ORDER, ORDER_ENDED (with the order's last image)."""
 
-    def cancel_all(
-        self, account: str, key: str | None = None, *, reason: EndReason = EndReason.USER
-    ) -> list[Order]:
+    def cancel_all(self, account: str, key: str | None = None, *, reason: EndReason = EndReason.USER) -> list[Order]:
         """Cancel every open and waiting order of an account, of one listing if named. In the order of their ids."""
 
     def order(self, account: str, name: OrderName) -> Order:
@@ -182,7 +180,13 @@ class Exchange:
         """The latest trades with ids above `after`, oldest first. The last 5,000 are kept."""
 
     def candles(
-        self, key: str, interval_ms: int, *, start: int | None = None, end: int | None = None, limit: int = 500,
+        self,
+        key: str,
+        interval_ms: int,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 500,
         offset_ms: int = 0,
     ) -> list[Bar]:
         """Bars of a whole number of minutes, oldest first, the last one running.
