@@ -92,7 +92,10 @@ class Inquiry:
         except VenueError as error:
             self._could_not_ask(order, account, error)
             return
-        match search.found:
+        patience = account.venue.family(order.instrument.family).ids.patience
+        waited = (now_ms() - order.created) / 1000
+        found = Found.ABSENT if search.found is Found.NOT_YET and waited > patience else search.found
+        match found:
             case Found.FOUND if search.order is not None:
                 self._blotter.learn(order, search.order)
                 self._blotter.unpark(order)

@@ -126,6 +126,8 @@ class Call:
 class Ask:
     """One request over a socket. `endpoint` names the socket's role; `id` is how the Stream's `Answered` event names it.
 
+    An empty `id` is filled in when the Ask is sent, with a number that is new on its connection.
+
     `payload` is structured; the Signer's `seal` turns it into the frame when it is sent. With `answered` False nothing
     is awaited (a plain subscribe whose acknowledgement is told by topics). `topics` are those that the Ask touches.
     """
@@ -562,11 +564,16 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class IdRule:
-    """How client ids look here. `make` gets a Stamp and returns a fresh wire id; `unique` says for how long it binds."""
+    """How client ids look here. `make` gets a Stamp and returns a fresh wire id; `unique` says for how long it binds.
+
+    `patience`: an order that the venue has not seen for so many seconds after its request left never arrived (its signature's
+    time window is over, or the venue says so).
+    """
 
     make: Callable[[Stamp], str]
     pattern: str = r"^[a-zA-Z0-9_-]{1,36}$"
     unique: str = "open"  # "open", "day", "ever", "" if not enforced
+    patience: float = 15.0
 
 
 class Found(Enum):
@@ -733,6 +740,7 @@ class Family:
     used: Callable[[Mapping[str, str]], Iterable[tuple[str, float]]] = lambda headers: ()
     keep_up: tuple[KeepUp, ...] = ()
     polls: Mapping[str, float] = field(default_factory=dict)  # "balances", "positions", ... -> seconds
+    serial: bool = False  # private calls of one key leave one after the other (rising nonces)
 
     def url(self, role: str, environment: Environment = Environment.LIVE) -> str:
         """The real base URL of a role. Raises KeyError for a role without one in this environment."""

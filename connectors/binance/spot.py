@@ -1,0 +1,494 @@
+"""Binance spot: REST `/api/v3`, orders and the private stream over the WebSocket API (the only way to it since 2026-02-20)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from connectors.binance import rows
+from connectors.binance.signing import read_json, read_ws
+from connectors.contract import (
+    Answer,
+    Answered,
+    Ask,
+    Call,
+    ClosingSoon,
+    Cost,
+    Dial,
+    Effect,
+    Event,
+    Flow,
+    Found,
+    LoginLost,
+    Page,
+    Role,
+    Search,
+    Security,
+    Stream,
+    Topic,
+    Trading,
+    Unknown,
+    once,
+)
+from connectors.errors import NothingToChange, NotSupported, OrderNotFound
+from connectors.model import (
+    Balance,
+    BookSnapshot,
+    Candle,
+    EndReason,
+    Fees,
+    Fill,
+    Instrument,
+    InstrumentStatus,
+    KeyInfo,
+    Market,
+    OrderKind,
+    OrderRef,
+    OrderRequest,
+    OrderStatus,
+    OrderUpdate,
+    Side,
+    SizeRule,
+    Ticker,
+    TimeInForce,
+    Trade,
+    decimals,
+    plain,
+)
+
+KINDS = {
+    "LIMIT": OrderKind.LIMIT,
+    "LIMIT_MAKER": OrderKind.LIMIT,
+    "MARKET": OrderKind.MARKET,
+    "STOP_LOSS": OrderKind.STOP,
+    "STOP_LOSS_LIMIT": OrderKind.STOP_LIMIT,
+    "TAKE_PROFIT": OrderKind.TAKE_PROFIT,
+    "TAKE_PROFIT_LIMIT": OrderKind.TAKE_PROFIT_LIMIT,
+}
+_TYPES = {kind: name for name, kind in KINDS.items() if name != "LIMIT_MAKER"}
+BOOK_DEPTH = 5000
+_DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (5000, 250))
+
+
+class SpotTrading(Trading):
+    """Operations of the spot market. `listing` (venue slug, family name) names the instruments."""
+
+    def __init__(self, venue: str = "binance", family: str = "spot", book_depth: int = 1000) -> None:
+        self.venue = venue
+        self.family = family
+        self._book_depth = book_depth
+
+    # public
+
+    def time(self) -> Flow[int]:
+        """GET /api/v3/time."""
+        return once(_get("/api/v3/time", 1, lambda body: body["serverTime"]))
+
+    def instruments(self) -> Flow[list[Instrument]]:
+        """GET /api/v3/exchangeInfo; permission sets are left out, they make half of the answer."""
+        read = lambda body: [self._instrument(row) for row in body["symbols"]]  # noqa: E731 - the reader beside its request
+        return once(_get("/api/v3/exchangeInfo", 20, read, ("showPermissionSets", "false")))
+
+    def book(self, instrument: Instrument, depth: int | None = None) -> Flow[BookSnapshot]:
+        """GET /api/v3/depth."""
+        limit = min(depth or self._book_depth, BOOK_DEPTH)
+        weight = next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
+        params = (("symbol", instrument.wire), ("limit", str(limit)))
+        return once(
+            _get("/api/v3/depth", weight, lambda body: rows.book_snapshot(body, instrument.wire, limit), *params)
+        )
+
+    def trades(self, instrument: Instrument, limit: int = 200) -> Flow[list[Trade]]:
+        """GET /api/v3/trades."""
+        params = (("symbol", instrument.wire), ("limit", str(min(limit, 1000))))
+        return once(_get("/api/v3/trades", 25, lambda body: rows.public_trades(body, instrument.wire), *params))
+
+    def candles(self, instrument: Instrument, interval: str, page: Page) -> Flow[list[Candle]]:
+        """GET /api/v3/klines; the last row is the running candle."""
+        params = [("symbol", instrument.wire), ("interval", interval)]
+        params += [
+            (name, str(value))
+            for name, value in (("startTime", page.start), ("endTime", page.end))
+            if value is not None
+        ]
+        params.append(("limit", str(min(page.limit, 1000))))
+        return once(_candle_call(Role.REST, "/api/v3/klines", 2, params, instrument.wire, interval))
+
+    def tickers(self, instruments: Sequence[Instrument]) -> Flow[list[Ticker]]:
+        """GET /api/v3/ticker/24hr for some or all symbols."""
+        weight = 80 if len(instruments) > 100 or not instruments else 2 if len(instruments) <= 20 else 40
+        names = msgspec.json.encode([instrument.wire for instrument in instruments]).decode()
+        params = (("symbols", names),) if 0 < len(instruments) <= 100 else ()
+        return once(_get("/api/v3/ticker/24hr", weight, lambda body: [rows.ticker(row) for row in body], *params))
+
+    # account
+
+    def login(self) -> Flow[Mapping[str, Any]]:
+        """What the key may do; Binance tells only whether the account can trade."""
+        return once(_signed("GET", "/api/v3/account", 20, _key_info, ("omitZeroBalances", "true")))
+
+    def balances(self, facts: Mapping[str, Any]) -> Flow[list[Balance]]:
+        """GET /api/v3/account."""
+        return once(_signed("GET", "/api/v3/account", 20, self._balances))
+
+    def fees(self, instrument: Instrument, facts: Mapping[str, Any]) -> Flow[Fees]:
+        """GET /api/v3/account/commission: standard, special and tax parts add up."""
+        return once(_signed("GET", "/api/v3/account/commission", 20, _fees, ("symbol", instrument.wire)))
+
+    # orders
+
+    def place(self, order: OrderRequest, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
+        """POST /api/v3/order or order.place. LIMIT and MARKET answer in full; the fills come by the private stream too."""
+        kind = "LIMIT_MAKER" if order.post_only else _TYPES[order.kind]
+        params = [("symbol", order.instrument.wire), ("side", order.side.upper()), ("type", kind)]
+        if order.kind.has_price and not order.post_only:
+            params.append(("timeInForce", order.tif.upper()))
+        params += rows.amounts(order)
+        if order.trigger is not None and order.kind.has_trigger:
+            params.append(("stopPrice", plain(order.trigger)))
+        if order.client_id:
+            params += [("newClientOrderId", order.client_id), ("newOrderRespType", "FULL")]
+        costs = (Cost("REQUEST_WEIGHT", 1), Cost("ORDERS", 1))
+        read = lambda row: rows.order_row(row, KINDS)  # noqa: E731 - the reader beside its request
+        if socket:
+            return once(_ask("order.place", params, read, Effect.PLACE, costs))
+        return once(_signed("POST", "/api/v3/order", 0, read, *params, effect=Effect.PLACE, costs=costs))
+
+    def cancel(self, order: OrderRef, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
+        """DELETE /api/v3/order or order.cancel."""
+        params = _named(order)
+        read = lambda row: rows.order_row(row, KINDS, cancel=True)  # noqa: E731 - the reader beside its request
+        if socket:
+            return once(_ask("order.cancel", params, read, Effect.CANCEL, (Cost("REQUEST_WEIGHT", 1),)))
+        return once(_signed("DELETE", "/api/v3/order", 1, read, *params, effect=Effect.CANCEL))
+
+    def cancel_all(self, instrument: Instrument | None, facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
+        """DELETE /api/v3/openOrders: one symbol; refused with -2011 when nothing is open."""
+        if instrument is None:
+            raise NotSupported("Binance cancels all orders of one instrument at a time")
+        return _cancel_all(instrument)
+
+    def amend(
+        self,
+        order: OrderRef,
+        facts: Mapping[str, Any],
+        *,
+        price: object = None,
+        amount: object = None,
+        client_id: str = "",
+    ) -> Flow[OrderUpdate]:
+        """PUT /api/v3/order/amend/keepPriority: the amount may only be lowered, the order gets a new client id."""
+        if price is not None or not isinstance(amount, Decimal):
+            raise NotSupported("Binance spot can only lower an order's amount in place")
+        params = [*_named(order), ("newQty", plain(amount))]
+        if client_id:
+            params.append(("newClientOrderId", client_id))
+        call = _signed("PUT", "/api/v3/order/amend/keepPriority", 4, _amended, *params, effect=Effect.AMEND)
+        return once(call)
+
+    def order(self, order: OrderRef, facts: Mapping[str, Any]) -> Flow[OrderUpdate]:
+        """GET /api/v3/order."""
+        return once(_signed("GET", "/api/v3/order", 4, lambda row: rows.order_row(row, KINDS), *_named(order)))
+
+    def open_orders(self, instrument: Instrument | None, facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
+        """GET /api/v3/openOrders, of one symbol or of all."""
+        params = (("symbol", instrument.wire),) if instrument is not None else ()
+        read = lambda body: [rows.order_row(row, KINDS) for row in body]  # noqa: E731 - the reader beside its request
+        return once(_signed("GET", "/api/v3/openOrders", 6 if instrument else 80, read, *params))
+
+    def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
+        """GET /api/v3/myTrades; a window of both times may span 24 h, so only the start is sent."""
+        params = [("symbol", instrument.wire)]
+        if page.after:
+            params.append(("fromId", page.after))
+        elif page.start is not None:
+            params.append(("startTime", str(page.start)))
+        params.append(("limit", str(min(page.limit, 1000))))
+        read = lambda body: [rows.fill_row(row, self.family) for row in body]  # noqa: E731 - the reader beside its request
+        return once(_signed("GET", "/api/v3/myTrades", 20, read, *params))
+
+    def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:
+        """By client id. "Does not exist" is no proof so soon after the request: its time window may still be open."""
+        ref = OrderRef(instrument=order.instrument, client_id=order.client_id)
+        try:
+            found = yield from self.order(ref, facts)
+        except OrderNotFound:
+            return Search(Found.NOT_YET)
+        return Search(Found.FOUND, found)
+
+    # rows
+
+    def _instrument(self, row: Any) -> Instrument:
+        filters = rows.filters_of(row)
+        price, notional = filters.get("PRICE_FILTER", {}), filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+        tick = rows.money(price.get("tickSize", "0"))
+        size = rows.size_rule(filters.get("LOT_SIZE")) or SizeRule()
+        status = {"TRADING": InstrumentStatus.TRADING, "CANCEL_ONLY": InstrumentStatus.CANCEL_ONLY}
+        kinds = {KINDS[name] for name in row.get("orderTypes", ()) if name in KINDS}
+        return Instrument(
+            venue=self.venue,
+            family=self.family,
+            market=Market.SPOT,
+            symbol=f"{row['baseAsset']}-{row['quoteAsset']}",
+            wire=row["symbol"],
+            base=row["baseAsset"],
+            quote=row["quoteAsset"],
+            settle=row["quoteAsset"],
+            tick=tick,
+            size=size,
+            market_size=rows.size_rule(filters.get("MARKET_LOT_SIZE")),
+            price_digits=decimals(tick) if tick else row.get("quoteAssetPrecision", 8),
+            size_digits=decimals(size.step) if size.step else row.get("baseAssetPrecision", 8),
+            min_price=rows.money(price.get("minPrice", "0")),
+            max_price=rows.positive(price.get("maxPrice", "0")),
+            min_notional=rows.money(notional.get("minNotional", "0")),
+            max_notional=rows.positive(notional.get("maxNotional", "0")),
+            quote_step=Decimal(1).scaleb(-int(row.get("quoteAssetPrecision", 8))),
+            status=status.get(row["status"], InstrumentStatus.CLOSED),
+            kinds=frozenset(kinds) or frozenset({OrderKind.LIMIT}),
+        )
+
+    def _balances(self, body: Any) -> list[Balance]:
+        found = []
+        for row in body["balances"]:
+            free, locked = rows.money(row["free"]), rows.money(row["locked"])
+            if free or locked:
+                found.append(
+                    Balance(asset=row["asset"], family=self.family, total=free + locked, available=free, held=locked)
+                )
+        return found
+
+
+class SpotAccountStream(Stream):
+    """A WebSocket API connection: answers to requests by id, and the account's events once subscribed."""
+
+    def __init__(self, family: str = "spot", *, subscribe: bool = True) -> None:
+        self._family = family
+        self._subscribe = subscribe
+
+    def _dial(self) -> Dial:
+        return Dial()
+
+    def plan(self, active: frozenset[Topic], add: Sequence[Topic], drop: Sequence[Topic]) -> list[Ask]:
+        """One signed subscription carries everything."""
+        if not self._subscribe or not add:
+            return []
+        payload = {"method": "userDataStream.subscribe.signature", "params": {}}
+        return [
+            Ask(
+                endpoint=Role.ACCOUNT,
+                id="",
+                payload=payload,
+                read=read_ws,
+                security=Security.SIGNED,
+                effect=Effect.SETUP,
+                costs=(Cost("REQUEST_WEIGHT", 2),),
+                extra={"window": False},
+            )
+        ]
+
+    def receive(self, frame: str | bytes) -> list[Event]:
+        """An answer, or an event in its wrapping."""
+        try:
+            row = msgspec.json.decode(frame)
+            if "event" in row:
+                return account_events(row["event"], self._family)
+            if "data" in row and "stream" in row:
+                return account_events(row["data"], self._family)
+            if "status" in row:
+                if row.get("id") is None:
+                    error = row.get("error") or {}
+                    return [LoginLost(str(error.get("msg", "the session was refused")))]
+                return [Answered(str(row["id"]), row)]
+            if "e" in row:
+                return account_events(row, self._family)
+        except (msgspec.DecodeError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+            return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
+        return [Unknown("a frame without a known name", str(frame[:200]))]
+
+
+def account_events(event: Any, family: str) -> list[Event]:
+    """What one spot account event means."""
+    match event.get("e"):
+        case "executionReport":
+            return _execution(event, family)
+        case "outboundAccountPosition":
+            return [
+                Balance(
+                    asset=row["a"],
+                    family=family,
+                    total=rows.money(row["f"]) + rows.money(row["l"]),
+                    available=rows.money(row["f"]),
+                    held=rows.money(row["l"]),
+                    time=event.get("u"),
+                )
+                for row in event["B"]
+            ]
+        case "balanceUpdate" | "externalLockUpdate" | "listStatus":
+            return []  # outboundAccountPosition follows with the absolute figures; order lists show as their orders
+        case "eventStreamTerminated":
+            return [LoginLost("the venue ended the event stream")]
+        case "serverShutdown":
+            return [ClosingSoon("the venue restarts this server")]
+        case name:
+            return [Unknown(f"account event {name}", str(event)[:200])]
+
+
+def _execution(event: Any, family: str) -> list[Event]:
+    """`c` names the cancel on a cancelled order, `C` the order; otherwise `C` is empty and `c` names the order."""
+    client_id = event["C"] or event["c"]
+    status = rows.STATUS[event["X"]]
+    kind = KINDS.get(event["o"], OrderKind.LIMIT)
+    if kind.has_trigger and status is OrderStatus.OPEN and not event.get("w", True):
+        status = OrderStatus.UNTRIGGERED
+    filled, spent = rows.money(event["z"]), rows.money(event["Z"])
+    reason = event.get("r", "NONE")
+    update = OrderUpdate(
+        wire=event["s"],
+        family=family,
+        venue_id=str(event["i"]),
+        client_id=client_id if event["x"] != "REPLACED" else event["c"],
+        previous_client_id=event["C"] if event["x"] == "REPLACED" else "",
+        status=status,
+        side=Side(event["S"].lower()),
+        kind=kind,
+        tif=rows.TIF.get(event["f"], TimeInForce.GTC),
+        price=rows.given(event["p"]),
+        trigger=rows.given(event["P"]),
+        amount=rows.given(event["q"]),
+        filled=filled,
+        average=spent / filled if filled > 0 else UNSET,
+        post_only=event["o"] == "LIMIT_MAKER",
+        end_reason=rows.end_reason(event["X"], event["f"]),
+        reason="" if reason == "NONE" else reason,
+        created=event["O"],
+        time=event["T"],
+    )
+    found: list[Event] = []
+    if event["x"] == "TRADE":
+        found.append(
+            Fill(
+                wire=event["s"],
+                family=family,
+                id=str(event["t"]),
+                venue_id=str(event["i"]),
+                client_id=client_id,
+                side=Side(event["S"].lower()),
+                price=rows.money(event["L"]),
+                amount=rows.money(event["l"]),
+                time=event["T"],
+                fee=rows.money(event["n"]) if event.get("N") else Decimal(0),
+                fee_asset=event.get("N") or "",
+                maker=event["m"],
+            )
+        )
+    if update.status is OrderStatus.EXPIRED and update.end_reason is EndReason.OTHER and event["o"] == "MARKET":
+        update.end_reason = EndReason.IOC_REST
+    return [*found, update]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _get(path: str, weight: float, read: Callable[[Any], Any], *params: tuple[str, str]) -> Call:
+    return Call(
+        endpoint=Role.REST,
+        method="GET",
+        path=path,
+        params=params,
+        read=lambda answer: read(read_json(answer)),
+        costs=(Cost("REQUEST_WEIGHT", weight),),
+    )
+
+
+def _candle_call(role: str, path: str, weight: float, params: list[tuple[str, str]], wire: str, interval: str) -> Call:
+    def read(answer: Answer) -> list[Candle]:
+        return rows.candles(read_json(answer), wire, interval, answer.got_at)
+
+    costs = (Cost("REQUEST_WEIGHT", weight),)
+    return Call(endpoint=role, method="GET", path=path, params=tuple(params), read=read, costs=costs)
+
+
+def _signed(
+    method: str,
+    path: str,
+    weight: float,
+    read: Callable[[Any], Any],
+    *params: tuple[str, str],
+    effect: Effect = Effect.READ,
+    costs: tuple[Cost, ...] | None = None,
+) -> Call:
+    return Call(
+        endpoint=Role.REST,
+        method=method,
+        path=path,
+        params=params,
+        form=method in ("POST", "PUT"),
+        security=Security.SIGNED,
+        effect=effect,
+        read=lambda answer: read(read_json(answer)),
+        costs=costs if costs is not None else (Cost("REQUEST_WEIGHT", weight),),
+    )
+
+
+def _ask(
+    method: str, params: list[tuple[str, str]], read: Callable[[Any], Any], effect: Effect, costs: tuple[Cost, ...]
+) -> Ask:
+    fields: dict[str, Any] = {name: int(value) if name == "orderId" else value for name, value in params}
+    return Ask(
+        endpoint=Role.TRADE,
+        id="",
+        payload={"method": method, "params": fields},
+        read=lambda payload: read(read_ws(payload)),
+        security=Security.SIGNED,
+        effect=effect,
+        costs=costs,
+    )
+
+
+def _named(order: OrderRef) -> list[tuple[str, str]]:
+    """The order's name: the venue's id where it is known, it never changes."""
+    params = [("symbol", order.instrument.wire)]
+    params.append(("orderId", order.venue_id) if order.venue_id else ("origClientOrderId", order.client_id))
+    return params
+
+
+def _cancel_all(instrument: Instrument) -> Flow[list[OrderUpdate]]:
+    def read(body: Any) -> list[OrderUpdate]:
+        legs = [leg for row in body for leg in row.get("orderReports", [row])]
+        return [rows.order_row(leg, KINDS, cancel=True) for leg in legs]
+
+    call = _signed("DELETE", "/api/v3/openOrders", 1, read, ("symbol", instrument.wire), effect=Effect.CANCEL)
+    try:
+        return (yield call)
+    except OrderNotFound as error:
+        raise NothingToChange(error.text, code=error.code, status=error.status) from None
+
+
+def _amended(body: Any) -> OrderUpdate:
+    row = body["amendedOrder"]
+    update = OrderUpdate(wire=row["symbol"], venue_id=str(row["orderId"]), client_id=row["clientOrderId"])
+    update.previous_client_id = row.get("origClientOrderId", "")
+    update.amount = rows.given(row.get("qty"))
+    if "executedQty" in row:
+        update.filled = rows.money(row["executedQty"])
+    if row.get("status") in rows.STATUS:
+        update.status = rows.STATUS[row["status"]]
+    update.time = body.get("transactTime", UNSET)
+    return update
+
+
+def _key_info(body: Any) -> Mapping[str, Any]:
+    # canWithdraw speaks of the account, not of the key, so nothing is said about the key's right to withdraw
+    note = "" if body.get("canTrade", True) else "this account may not trade"
+    return {"key": KeyInfo(can_trade=body.get("canTrade"), note=note)}
+
+
+def _fees(body: Any) -> Fees:
+    parts = [body[name] for name in ("standardCommission", "specialCommission", "taxCommission") if name in body]
+    maker = rows.total(*(rows.money(part["maker"]) for part in parts))
+    return Fees(maker=maker, taker=rows.total(*(rows.money(part["taker"]) for part in parts)))

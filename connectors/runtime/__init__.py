@@ -1,0 +1,1 @@
+"""The only code in `connectors` that touches a network: sockets, HTTP, clocks, limits, recording and replay."""

@@ -1,0 +1,958 @@
+"""Session: one venue in one environment, with or without a key. Drives flows, books and connections.
+
+It owns the sockets (`Link`), the HTTP client, the clocks and the budgets, and is the only place that knows all of them. To
+the app it gives instruments, proven books, market events as plain calls, account events, and every trading operation
+as a coroutine. Nothing here knows any single venue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+from connectors.contract import (
+    Accepted,
+    Active,
+    Ask,
+    Call,
+    Caps,
+    Channel,
+    ClosingSoon,
+    ControlEvent,
+    Declined,
+    Dial,
+    Ended,
+    Environment,
+    Event,
+    Family,
+    Flow,
+    LoginLost,
+    Page,
+    Pulse,
+    Ready,
+    Repair,
+    Role,
+    Search,
+    Security,
+    Source,
+    Stamp,
+    Step,
+    Topic,
+    Unknown,
+    Venue,
+)
+from connectors.errors import (
+    AuthenticationFailed,
+    ClockSkewed,
+    NotSent,
+    NotSupported,
+    OutcomeUnknown,
+    RateLimited,
+    Unintelligible,
+    VenueError,
+    VenueUnavailable,
+)
+from connectors.model import (
+    Balance,
+    BookBroken,
+    BookCheck,
+    BookDelta,
+    BookSnapshot,
+    Candle,
+    Fees,
+    Fill,
+    Instrument,
+    MarkPrice,
+    OrderRef,
+    OrderRequest,
+    OrderUpdate,
+    Position,
+    Ticker,
+    Trade,
+)
+from connectors.runtime.clock import Clock
+from connectors.runtime.http import Http
+from connectors.runtime.limits import Limits
+from connectors.runtime.record import Recorder
+from connectors.runtime.socket import Link, LinkState
+from connectors.sync import BookSync
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+HOUSEKEEPING = 0.25
+TRIES = 4  # of what may be repeated
+REPLACE_AT = 0.9  # of a socket's allowed life
+ACCOUNT_TOPIC = Topic(Channel.ACCOUNT)
+
+
+class Listener(Protocol):
+    """What a session tells, by plain calls from its loop."""
+
+    def market(self, event: Event, instrument: Instrument) -> None:
+        """A trade, ticker, candle or mark price. Books are looked at through `Session.sync`."""
+        ...
+
+    def account(self, event: OrderUpdate | Fill | Balance | Position, family: str) -> None:
+        """News of the private stream, or a row of a list that was read."""
+        ...
+
+    def ready(self, family: str) -> None:
+        """The private stream of a family runs and its lists were read."""
+        ...
+
+    def lost(self, family: str, why: str) -> None:
+        """The private stream of a family is gone."""
+        ...
+
+    def declined(self, text: str) -> None:
+        """The venue refused a subscription, in its own words."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionHealth:
+    """How one connection does. Rates are per second, ages in seconds, delay in ms from the venue's stamp to here."""
+
+    family: str
+    role: str
+    url: str
+    state: LinkState
+    text: str
+    messages: int
+    rate: float
+    bytes: int
+    age: float | None
+    delay_ms: float | None
+    reconnects: int
+    unknown: int
+    declined: int
+    topics: int
+    gaps: int
+    resyncs: int
+    budget: tuple[float, float] | None
+
+
+@dataclass(slots=True)
+class _Market:
+    """What is live of one instrument: how many want each topic, its book, and the link that owns the book."""
+
+    instrument: Instrument
+    wanted: dict[Topic, int] = field(default_factory=dict)
+    sync: BookSync | None = None
+    book_link: Link | None = None
+    fetching: bool = False
+
+
+@dataclass(slots=True)
+class _Account:
+    link: Link
+    ready: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+
+
+class Session:
+    """See the module's text. `hosts` replaces real base URLs by local ones (practice); `secrets` by field name.
+
+    `instruments` is by key and complete after `start`. `problem` says why the session does not work, empty if it does.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        environment: Environment = Environment.LIVE,
+        *,
+        hosts: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        listener: Listener | None = None,
+        recorder: Recorder | None = None,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.venue = venue
+        self.environment = environment
+        self.instruments: dict[str, Instrument] = {}
+        self.problem = ""
+        self.misdirected = 0  # events of instruments that nobody listed
+        self._hosts = dict(hosts or {})
+        self._secrets = dict(secrets or {})
+        self._listener = listener
+        self._recorder = recorder
+        self._chance = chance or random.Random()
+        self._clock = clock or Clock()
+        self._http = Http()
+        self._limits = {family.name: Limits(family.buckets, self._clock.monotonic) for family in venue.families}
+        self._facts: dict[str, dict[str, Any]] = {family.name: {} for family in venue.families}
+        self._by_wire: dict[tuple[str, str], _Market] = {}
+        self._links: list[Link] = []
+        self._successors: dict[Link, Link] = {}
+        self._accounts: dict[str, _Account] = {}
+        self._trade_links: dict[str, Link] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._housekeeper: asyncio.Task[None] | None = None
+        self._said: set[str] = set()
+        self._lane = asyncio.Lock()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Life
+
+    async def start(self) -> None:
+        """Learn the clock and the instruments, open the private streams if there is a key. Raises VenueError."""
+        self._housekeeper = asyncio.ensure_future(self._keep_house())
+        await self.refresh_clock()
+        for family in self.venue.families:
+            for instrument in await self.run(family.trading.instruments(), family):
+                self.instruments[instrument.key] = instrument
+                self._by_wire.setdefault((family.name, instrument.wire), _Market(instrument)).instrument = instrument
+        if self._secrets:
+            for family in self.venue.families:
+                self._open_account(family)
+
+    async def stop(self) -> None:
+        """Close everything. Orders at the venue stay as they are."""
+        tasks = [*self._tasks, *(task for account in self._accounts.values() for task in account.tasks)]
+        if self._housekeeper is not None:
+            tasks.append(self._housekeeper)
+        for task in tasks:
+            task.cancel()
+        links = [*self._links, *(account.link for account in self._accounts.values()), *self._trade_links.values()]
+        await asyncio.gather(*(link.stop() for link in links), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._http.close()
+        if self._recorder is not None:
+            self._recorder.close()
+
+    async def refresh_clock(self) -> None:
+        """Sample the venue's clock a few times; keeps ours if the venue does not tell."""
+        family = self.venue.families[0]
+        for _ in range(3):
+            sent = self._clock.local_ms()
+            try:
+                told = await self.run(family.trading.time(), family)
+            except NotSupported:
+                return
+            self._clock.learn(told, sent, self._clock.local_ms())
+
+    def stamp(self, family: str) -> Stamp:
+        """This moment by the venue's clock."""
+        return self._clock.stamp()
+
+    @property
+    def clock_offset_ms(self) -> float:
+        """Venue time minus ours."""
+        return self._clock.offset
+
+    def facts(self, family: str) -> Mapping[str, Any]:
+        """What the login told about the account."""
+        return self._facts[family]
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Market data
+
+    def subscribe(self, channel: Channel, instrument: Instrument, interval: str = "") -> None:
+        """Want a channel of an instrument; counted, so that each `subscribe` needs its `unsubscribe`."""
+        market = self._by_wire[instrument.family, instrument.wire]
+        topic = Topic(channel, instrument.wire, interval)
+        market.wanted[topic] = market.wanted.get(topic, 0) + 1
+        if market.wanted[topic] > 1:
+            return
+        family = self._family(instrument)
+        if channel is Channel.BOOK:
+            market.sync = market.sync or BookSync(family.book, instrument.wire)
+        link = self._link_for(family, topic)
+        link.topics.add(topic)
+        if channel is Channel.BOOK:
+            market.book_link = link
+        if link.is_open:
+            self._spawn(self._change(link, add=[topic], drop=[]))
+
+    def unsubscribe(self, channel: Channel, instrument: Instrument, interval: str = "") -> None:
+        """Want it no more; the last one out ends the subscription."""
+        market = self._by_wire[instrument.family, instrument.wire]
+        topic = Topic(channel, instrument.wire, interval)
+        market.wanted[topic] = market.wanted.get(topic, 0) - 1
+        if market.wanted[topic] > 0:
+            return
+        market.wanted.pop(topic, None)
+        if channel is Channel.BOOK and market.sync is not None:
+            market.sync.disconnected("not subscribed", self._clock.monotonic())
+            market.sync, market.book_link = None, None
+        for link in list(self._links):
+            if topic in link.topics:
+                link.topics.discard(topic)
+                if link.is_open:
+                    self._spawn(self._change(link, add=[], drop=[topic]))
+                if not link.topics:
+                    self._links.remove(link)
+                    self._spawn(self._stop_later(link))
+
+    def sync(self, instrument: Instrument) -> BookSync | None:
+        """The book of an instrument; None while nobody subscribed to it."""
+        return self._by_wire[instrument.family, instrument.wire].sync
+
+    def last_heard(self, instrument: Instrument) -> float | None:
+        """Monotonic time of the last frame on the connection that carries the book."""
+        link = self._by_wire[instrument.family, instrument.wire].book_link
+        return link.last_frame if link is not None and link.counters.frames else None
+
+    def instrument(self, family: str, wire: str) -> Instrument | None:
+        """The instrument that a venue calls `wire`."""
+        market = self._by_wire.get((family, wire))
+        return market.instrument if market is not None else None
+
+    @property
+    def health(self) -> list[ConnectionHealth]:
+        """All connections, market data first."""
+        found = [self._health(link) for link in self._links]
+        found += [self._health(account.link) for account in self._accounts.values()]
+        return found + [self._health(link) for link in self._trade_links.values()]
+
+    def budgets(self) -> dict[str, tuple[float, float]]:
+        """Used and limit of every rate-limit bucket, by "family bucket"."""
+        return {f"{name} {key}": value for name, limits in self._limits.items() for key, value in limits.used().items()}
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Operations
+
+    async def place(self, order: OrderRequest) -> OrderUpdate:
+        """Send an order; over the trade socket where there is one open, else over HTTP."""
+        family = self._family(order.instrument)
+        facts = self._facts[family.name]
+        if self._socket_for(family) is not None:
+            try:
+                return self._named(await self.run(family.trading.place(order, facts, socket=True), family), family)
+            except NotSent:
+                pass  # it certainly did not leave, so the other way is safe
+        return self._named(await self.run(family.trading.place(order, facts), family), family)
+
+    async def cancel(self, order: OrderRef) -> OrderUpdate:
+        """Cancel one order."""
+        family = self._family(order.instrument)
+        facts = self._facts[family.name]
+        if self._socket_for(family) is not None:
+            try:
+                return self._named(await self.run(family.trading.cancel(order, facts, socket=True), family), family)
+            except NotSent:
+                pass  # as above
+        return self._named(await self.run(family.trading.cancel(order, facts), family), family)
+
+    async def cancel_all(self, instrument: Instrument) -> list[OrderUpdate]:
+        """Cancel every order of an instrument."""
+        family = self._family(instrument)
+        rows = await self.run(family.trading.cancel_all(instrument, self._facts[family.name]), family)
+        return [self._named(row, family) for row in rows]
+
+    async def amend(
+        self, order: OrderRef, *, price: Decimal | None = None, amount: Decimal | None = None, client_id: str = ""
+    ) -> OrderUpdate:
+        """Change a resting order natively. Raises NotSupported where the venue cannot."""
+        family = self._family(order.instrument)
+        flow = family.trading.amend(order, self._facts[family.name], price=price, amount=amount, client_id=client_id)
+        return self._named(await self.run(flow, family), family)
+
+    async def order(self, order: OrderRef) -> OrderUpdate:
+        """What the venue knows of an order. Raises OrderNotFound."""
+        family = self._family(order.instrument)
+        return self._named(await self.run(family.trading.order(order, self._facts[family.name]), family), family)
+
+    async def search(self, order: OrderRequest) -> Search:
+        """What became of an order whose answer was lost."""
+        family = self._family(order.instrument)
+        return await self.run(family.trading.search(order, self._facts[family.name]), family)
+
+    async def open_orders(self, instrument: Instrument | None = None) -> list[OrderUpdate]:
+        """Open orders of an instrument, or of everything."""
+        families = [self._family(instrument)] if instrument is not None else list(self.venue.families)
+        found: list[OrderUpdate] = []
+        for family in families:
+            rows = await self.run(family.trading.open_orders(instrument, self._facts[family.name]), family)
+            found += [self._named(row, family) for row in rows]
+        return found
+
+    async def fills(self, instrument: Instrument, page: Page) -> list[Fill]:
+        """Our executions, oldest first."""
+        family = self._family(instrument)
+        return await self.run(family.trading.fills(instrument, page, self._facts[family.name]), family)
+
+    async def balances(self) -> list[tuple[str, Balance]]:
+        """Everything held, as (family, balance)."""
+        found: list[tuple[str, Balance]] = []
+        for family in self.venue.families:
+            rows = await self.run(family.trading.balances(self._facts[family.name]), family)
+            found += [(family.name, row) for row in rows]
+        return found
+
+    async def positions(self) -> list[tuple[str, Position]]:
+        """Open positions, as (family, position)."""
+        found: list[tuple[str, Position]] = []
+        for family in self.venue.families:
+            rows = await self.run(family.trading.positions(self._facts[family.name]), family)
+            found += [(family.name, row) for row in rows]
+        return found
+
+    async def fees(self, instrument: Instrument) -> Fees:
+        """Rates of this account for an instrument."""
+        family = self._family(instrument)
+        return await self.run(family.trading.fees(instrument, self._facts[family.name]), family)
+
+    async def candles(self, instrument: Instrument, interval: str, page: Page) -> list[Candle]:
+        """History, oldest first."""
+        family = self._family(instrument)
+        return await self.run(family.trading.candles(instrument, interval, page), family)
+
+    async def trades(self, instrument: Instrument, limit: int = 200) -> list[Trade]:
+        """Latest public trades, oldest first."""
+        family = self._family(instrument)
+        return await self.run(family.trading.trades(instrument, limit), family)
+
+    async def tickers(self, instruments: Sequence[Instrument]) -> list[tuple[Instrument, Ticker]]:
+        """24 h statistics of these instruments."""
+        found: list[tuple[Instrument, Ticker]] = []
+        for family in self.venue.families:
+            mine = [instrument for instrument in instruments if instrument.family == family.name]
+            if not mine:
+                continue
+            for row in await self.run(family.trading.tickers(mine), family):
+                instrument = self.instrument(family.name, row.wire)
+                if instrument is not None:
+                    found.append((instrument, row))
+        return found
+
+    async def set_leverage(self, instrument: Instrument, leverage: int) -> None:
+        """Leverage of a contract."""
+        family = self._family(instrument)
+        await self.run(family.trading.set_leverage(instrument, leverage, self._facts[family.name]), family)
+
+    async def dead_man(self, instrument: Instrument | None, seconds: float, family: Family) -> None:
+        """(Re)arm the venue's own switch."""
+        await self.run(family.trading.dead_man(instrument, seconds, self._facts[family.name]), family)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Flows
+
+    async def run(self, flow: Flow[T], family: Family) -> T:
+        """Drive a flow to its result: seal, pace, send and read each step; repeat only what may be repeated."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    value = await self._step(step, family)
+                except VenueError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(value)
+        except StopIteration as stop:
+            return stop.value
+
+    async def _step(self, step: Step, family: Family) -> Any:
+        skewed = False
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._once(step, family)
+            except ClockSkewed:
+                if skewed:
+                    raise
+                skewed = True  # certainly not executed: correct the clock and sign anew
+                self._clock.forget()
+                await self.refresh_clock()
+            except RateLimited as error:
+                self._limits[family.name].refused(step.costs, error.retry_after, banned=error.banned)
+                if attempt >= TRIES or not step.effect.repeatable or error.banned:
+                    raise
+            except VenueUnavailable:
+                if attempt >= TRIES or not step.effect.repeatable:
+                    raise
+                await asyncio.sleep(self._chance.uniform(0, 0.2 * 2**attempt))
+
+    async def _once(self, step: Step, family: Family) -> Any:
+        await self._limits[family.name].take(step.costs, step.effect)
+        if isinstance(step, Ask):
+            link = self._link_of_role(family, step.endpoint)
+            if link is None:
+                raise NotSent(f"no {step.endpoint} socket is open")
+            return await link.ask(step)
+        base = family.url(step.endpoint, self.environment)
+        if family.serial and step.security is not Security.NONE:
+            async with self._lane:  # nonces must arrive in their order
+                answer = await self._call(step, family, base)
+        else:
+            answer = await self._call(step, family, base)
+        for name, used in family.used(answer.headers):
+            self._limits[family.name].told(name, used)
+        return self._answer(step, answer)
+
+    async def _call(self, step: Call, family: Family, base: str) -> Any:
+        wire = family.signer.seal(step, self._secrets, self._facts[family.name], self._clock.stamp(), base)
+        sent = self._clock.ms()
+        try:
+            answer = await self._http.send(self._local(base), wire, step.timeout)
+        except OutcomeUnknown as error:
+            if step.effect.repeatable:
+                raise VenueUnavailable(str(error)) from None
+            raise
+        if self._recorder is not None:
+            self._recorder.http(base + wire.path, wire, answer)
+        return type(answer)(answer.status, answer.body, answer.headers, sent, self._clock.ms())
+
+    def _answer(self, step: Call, answer: Any) -> Any:
+        try:
+            return step.read(answer)
+        except Unintelligible as error:
+            if step.effect.repeatable:
+                raise
+            raise OutcomeUnknown(f"the answer could not be read: {error}") from None
+        except (KeyError, ValueError, TypeError, ArithmeticError) as error:
+            # an answer of a shape that the connector does not know says nothing about the order
+            _log.warning("%s %s: unexpected answer (%s)", self.venue.slug, step.path, type(error).__name__)
+            kind = Unintelligible if step.effect.repeatable else OutcomeUnknown
+            raise kind(f"an answer of unexpected shape from {step.path}") from error
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # What links need (socket.Owner)
+
+    async def open_stream(self, link: Link) -> tuple[str, Dial]:
+        """Run a stream's opening flow and say where to dial."""
+        family = self.venue.family(link.family)
+        dial = await self.run(link.stream.opening(self._facts[family.name]), family)
+        if dial.url is not None:
+            return self._local(dial.url), dial
+        base = family.url(link.role, self.environment)
+        return self._local(base) + dial.path, dial
+
+    def seal_ask(self, link: Link, ask: Ask) -> str | bytes:
+        """Sign an Ask now."""
+        family = self.venue.family(link.family)
+        base = family.url(link.role, self.environment)
+        wire = family.signer.seal(ask, self._secrets, self._facts[family.name], self._clock.stamp(), base)
+        if wire.frame is None:
+            raise NotSent("the signer made no frame")
+        return wire.frame
+
+    def record(self, link: Link, direction: str, frame: str | bytes) -> None:
+        """Write a frame down, if anybody wants it."""
+        if self._recorder is not None:
+            self._recorder.frame(f"{link.family}.{link.role}.{link.counters.connects}", direction, link.url, frame)
+
+    def opened(self, link: Link) -> None:
+        """Subscribe to everything that this link carries."""
+        account = self._accounts.get(link.family)
+        if account is not None and account.link is link:
+            self._spawn(self._begin_account(account))
+            return
+        if link.topics:
+            self._spawn(self._change(link, add=sorted(link.topics, key=_order), drop=[], fresh=True))
+
+    def lost(self, link: Link, why: str) -> None:
+        """Every book of this link is old from now on; a private stream is gone."""
+        now = self._clock.monotonic()
+        for topic in link.topics:
+            market = self._by_wire.get((link.family, topic.wire))
+            if (
+                topic.channel is Channel.BOOK
+                and market is not None
+                and market.sync is not None
+                and market.book_link is link
+            ):
+                market.sync.disconnected(f"the connection was lost ({why})", now)
+        account = self._accounts.get(link.family)
+        if account is not None and account.link is link:
+            account.ready = False
+            for task in account.tasks:
+                task.cancel()
+            account.tasks.clear()
+            if self._listener is not None:
+                self._listener.lost(link.family, why)
+
+    def received(self, link: Link, events: list[Event]) -> None:
+        """What a frame meant."""
+        now = link.last_frame
+        family = link.family
+        markets = self._by_wire
+        for event in events:
+            if isinstance(event, (BookDelta, BookSnapshot)):
+                market = markets.get((family, event.wire))
+                if market is None or market.sync is None:
+                    self.misdirected += market is None
+                    continue
+                if event.time is not None:
+                    link.counters.delay_ms = self._clock.ms() - event.time
+                self._book_event(link, market, event, now)
+            elif isinstance(event, (OrderUpdate, Fill, Balance, Position)):
+                if isinstance(event, OrderUpdate):
+                    event.family = family
+                if self._listener is not None:
+                    self._listener.account(event, family)
+            elif isinstance(event, (BookCheck, BookBroken)):
+                self._book_note(link, event, now)
+            elif isinstance(event, _CONTROL):
+                self._control(link, event)
+            elif isinstance(event, _DRAWN):
+                market = markets.get((family, event.wire))
+                if market is None:
+                    self.misdirected += 1
+                elif link not in self._successors and self._listener is not None:
+                    self._listener.market(event, market.instrument)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Books
+
+    def _book_event(self, link: Link, market: _Market, event: BookDelta | BookSnapshot, now: float) -> None:
+        sync = market.sync
+        if sync is None:
+            return
+        if market.book_link is not link:
+            # A successor that warms up. Numbered books may hear both; a streamed image moves the book over.
+            if sync.rule.source is Source.STREAM:
+                if not isinstance(event, BookSnapshot):
+                    return
+                market.book_link = link
+            elif link not in self._successors:
+                return
+        if isinstance(event, BookDelta):
+            sync.delta(event, now)
+        else:
+            sync.snapshot(event, now)
+        if sync.need is not None:
+            self._repair(market, now)
+
+    def _book_note(self, link: Link, event: BookCheck | BookBroken, now: float) -> None:
+        if isinstance(event, BookCheck):
+            wires: Sequence[str] = (event.wire,)
+        else:
+            wires = event.wires if event.wires is not None else [topic.wire for topic in link.topics]
+        for wire in wires:
+            market = self._by_wire.get((link.family, wire))
+            if market is None or market.sync is None or market.book_link is not link:
+                continue
+            if isinstance(event, BookCheck):
+                market.sync.check(event, now)
+            else:
+                market.sync.broken(event.why, now)
+            self._repair(market, now)
+
+    def _repair(self, market: _Market, now: float) -> None:
+        """Do what the book needs, if it is time for it."""
+        sync, link = market.sync, market.book_link
+        if sync is None or link is None or market.fetching:
+            return
+        repair = sync.due(now)
+        if repair is None or not link.is_open:
+            return
+        sync.asked(repair, now)
+        match repair:
+            case Repair.REFETCH:
+                market.fetching = True
+                self._spawn(self._fetch(market, sync))
+            case Repair.RESUBSCRIBE:
+                topics = [
+                    topic
+                    for topic in link.topics
+                    if topic.wire == market.instrument.wire and topic.channel is Channel.BOOK
+                ]
+                self._spawn(self._resubscribe(link, topics))
+            case Repair.RECONNECT:
+                link.drop(f"the book of {market.instrument.symbol} could not be repaired otherwise")
+            case Repair.WAIT:
+                pass
+
+    async def _fetch(self, market: _Market, sync: BookSync) -> None:
+        family = self._family(market.instrument)
+        try:
+            snapshot = await self.run(family.trading.book(market.instrument), family)
+        except VenueError as error:
+            sync.failed(f"the snapshot could not be had: {error}", self._clock.monotonic())
+        else:
+            if market.sync is sync:
+                sync.snapshot(snapshot, self._clock.monotonic())
+        finally:
+            market.fetching = False
+
+    async def _resubscribe(self, link: Link, topics: list[Topic]) -> None:
+        await self._change(link, add=[], drop=topics)
+        await self._change(link, add=topics, drop=[])
+
+    async def _keep_house(self) -> None:
+        """Four times a second: what has fallen silent, what is due, what must be replaced."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING)
+            now = self._clock.monotonic()
+            for link in self._all_links():
+                link.tick()
+                self._replace_if_old(link, now)
+            for market in self._by_wire.values():
+                sync, link = market.sync, market.book_link
+                if sync is None or link is None:
+                    continue
+                if link.is_open:
+                    if now - link.last_frame < sync.rule.quiet_after:
+                        sync.alive(link.last_frame)
+                    self._repair(market, now)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Links
+
+    def _family(self, instrument: Instrument) -> Family:
+        return self.venue.family(instrument.family)
+
+    def _all_links(self) -> list[Link]:
+        links = [*self._links, *(account.link for account in self._accounts.values()), *self._trade_links.values()]
+        return links + [link for link in self._successors if link not in links]
+
+    def _make_link(self, family: Family, role: str) -> Link:
+        def stream() -> Any:
+            if role == Role.ACCOUNT:
+                return family.account_stream()
+            if role == Role.TRADE and family.trade_stream is not None:
+                return family.trade_stream()
+            return family.market_stream(role)
+
+        caps, pulse = family.caps.get(role, Caps()), family.pulse.get(role, Pulse())
+        link = Link(self, family.name, role, stream, caps, pulse, self._clock.monotonic, self._chance)
+        link.start()
+        return link
+
+    def _link_for(self, family: Family, topic: Topic) -> Link:
+        """A link of the right role with room for one more topic."""
+        role = family.route(topic)
+        for link in self._links:
+            room = link.caps.topics is None or len(link.topics) < link.caps.topics
+            if link.family == family.name and link.role == role and room:
+                return link
+        link = self._make_link(family, role)
+        self._links.append(link)
+        return link
+
+    def _link_of_role(self, family: Family, role: str) -> Link | None:
+        candidates = [self._trade_links.get(family.name)]
+        account = self._accounts.get(family.name)
+        candidates.append(account.link if account is not None else None)
+        candidates += self._links
+        for link in candidates:
+            if link is not None and link.family == family.name and link.role == role and link.is_open:
+                return link
+        return None
+
+    def _socket_for(self, family: Family) -> Link | None:
+        """The open socket that takes orders, if the family has one."""
+        if not family.capabilities.orders_over_socket:
+            return None
+        return self._link_of_role(family, Role.TRADE if family.trade_stream is not None else Role.ACCOUNT)
+
+    async def _change(self, link: Link, *, add: Sequence[Topic], drop: Sequence[Topic], fresh: bool = False) -> None:
+        """Subscribe and unsubscribe on an open link; books begin to wait for their image."""
+        now = self._clock.monotonic()
+        for topic in add:
+            market = self._by_wire.get((link.family, topic.wire))
+            warming = link in self._successors
+            if topic.channel is Channel.BOOK and market is not None and market.sync is not None and not warming:
+                market.book_link = link
+                market.sync.subscribed(now)
+        active = frozenset() if fresh else frozenset(link.topics) - frozenset(add)
+        for ask in link.stream.plan(active, list(add), list(drop)):
+            try:
+                await link.ask(ask)
+            except VenueError as error:
+                link.counters.declined += 1
+                self._decline(f"{self.venue.name}: {error}")
+
+    def _replace_if_old(self, link: Link, now: float) -> None:
+        """Open the next socket before the venue closes this one."""
+        if not link.is_open or link in self._successors or link in self._successors.values():
+            return
+        old = link.closing_soon or (link.life is not None and now - link.opened_at > link.life * REPLACE_AT)
+        if not old:
+            return
+        if link not in self._links:
+            link.drop("replaced before its end")  # private: subscribe first, then read, loses nothing
+            return
+        family = self.venue.family(link.family)
+        successor = self._make_link(family, link.role)
+        successor.topics = set(link.topics)
+        self._successors[successor] = link
+        self._spawn(self._succeed(link, successor))
+
+    async def _succeed(self, link: Link, successor: Link) -> None:
+        """Let both feed until the new one carries every book, then close the old one."""
+        books = [topic for topic in link.topics if topic.channel is Channel.BOOK]
+        deadline = self._clock.monotonic() + 20.0
+        while self._clock.monotonic() < deadline and link.is_open:
+            await asyncio.sleep(HOUSEKEEPING / 5)
+            if successor.is_open and successor.counters.frames > len(successor.topics):
+                markets = [self._by_wire[link.family, topic.wire] for topic in books]
+                streamed = [market for market in markets if market.sync and market.sync.rule.source is Source.STREAM]
+                if all(market.book_link is successor for market in streamed):
+                    break
+        self._successors.pop(successor, None)
+        if link in self._links:
+            self._links[self._links.index(link)] = successor
+        successor.topics = set(link.topics)
+        for topic in books:
+            self._by_wire[link.family, topic.wire].book_link = successor
+        await link.stop()
+
+    async def _stop_later(self, link: Link) -> None:
+        await link.stop()
+
+    def _control(self, link: Link, event: ControlEvent) -> None:
+        match event:
+            case Declined():
+                link.counters.declined += 1
+                self._decline(f"{self.venue.name} refused a subscription: {event.text}")
+            case Ended():
+                self._spawn(self._change(link, add=list(event.topics), drop=[]))
+            case LoginLost():
+                link.drop(f"login ended: {event.why}")
+            case Unknown():
+                if event.what not in self._said:
+                    self._said.add(event.what)
+                    _log.warning("%s sent something that is not understood: %s", self.venue.slug, event.what)
+            case Ready():
+                self._facts[link.family].update(event.facts)
+            case Accepted() | Active() | ClosingSoon():
+                pass
+            case _:
+                pass
+
+    def _decline(self, text: str) -> None:
+        _log.warning("%s", text)
+        if self._listener is not None:
+            self._listener.declined(text)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Accounts
+
+    def _open_account(self, family: Family) -> None:
+        link = self._make_link(family, Role.ACCOUNT)
+        self._accounts[family.name] = _Account(link)
+        if family.trade_stream is not None and family.capabilities.orders_over_socket:
+            self._trade_links[family.name] = self._make_link(family, Role.TRADE)
+
+    async def _begin_account(self, account: _Account) -> None:
+        """Subscribe first, then read everything, then say that it is ready: so nothing falls between."""
+        link = account.link
+        family = self.venue.family(link.family)
+        try:
+            for ask in link.stream.plan(frozenset(), [ACCOUNT_TOPIC], []):
+                await link.ask(ask)
+            self._facts[family.name].update(await self.run(family.trading.login(), family))
+            await self.read_account(family)
+        except AuthenticationFailed as error:
+            self.problem = f"{self.venue.name} refused the key: {error}"
+            link.text = self.problem
+            if self._listener is not None:
+                self._listener.lost(family.name, self.problem)
+            return
+        except VenueError as error:
+            link.drop(f"the account could not be read: {error}")
+            return
+        if not link.is_open:
+            return
+        self.problem = ""
+        account.ready = True
+        account.tasks += [asyncio.ensure_future(self._keep_up(family, keep)) for keep in family.keep_up]
+        account.tasks += [
+            asyncio.ensure_future(self._poll(family, what, every)) for what, every in family.polls.items()
+        ]
+        if self._listener is not None:
+            self._listener.ready(family.name)
+
+    async def read_account(self, family: Family) -> None:
+        """Read balances and positions and tell them. Raises VenueError."""
+        facts = self._facts[family.name]
+        rows: list[Balance | Position] = list(await self.run(family.trading.balances(facts), family))
+        rows += await self.run(family.trading.positions(facts), family)
+        if self._listener is not None:
+            for row in rows:
+                self._listener.account(row, family.name)
+
+    async def refresh_account(self) -> None:
+        """Read balances and positions of every family anew. Raises VenueError."""
+        for family in self.venue.families:
+            await self.read_account(family)
+
+    async def _keep_up(self, family: Family, keep: Any) -> None:
+        while True:
+            await asyncio.sleep(keep.period)
+            try:
+                await self.run(keep.flow(self._facts[family.name]), family)
+            except VenueError as error:
+                self._accounts[family.name].link.drop(f"{keep.name} could not be renewed: {error}")
+                return
+
+    async def _poll(self, family: Family, what: str, every: float) -> None:
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await self.read_account(family)
+            except VenueError as error:
+                _log.info("%s %s could not be polled: %s", self.venue.slug, what, error)
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _local(self, url: str) -> str:
+        """`url` with a practice host in place of the real one; the longest prefix wins."""
+        for real in sorted(self._hosts, key=len, reverse=True):
+            if url.startswith(real):
+                return self._hosts[real] + url[len(real) :]
+        return url
+
+    def _named(self, update: OrderUpdate, family: Family) -> OrderUpdate:
+        update.family = family.name
+        return update
+
+    def _health(self, link: Link) -> ConnectionHealth:
+        counters = link.counters
+        syncs = [
+            market.sync.counters
+            for topic in link.topics
+            if topic.channel is Channel.BOOK
+            and (market := self._by_wire.get((link.family, topic.wire))) is not None
+            and market.sync is not None
+        ]
+        budgets = self._limits[link.family].used()
+        fullest = max(budgets.values(), key=lambda level: level[0] / level[1], default=None)
+        return ConnectionHealth(
+            family=link.family,
+            role=link.role,
+            url=link.url,
+            state=link.state,
+            text=link.text,
+            messages=counters.frames,
+            rate=link.rate,
+            bytes=counters.bytes,
+            age=self._clock.monotonic() - link.last_frame if counters.frames else None,
+            delay_ms=counters.delay_ms,
+            reconnects=max(0, counters.connects - 1),
+            unknown=counters.unknown,
+            declined=counters.declined,
+            topics=len(link.topics),
+            gaps=sum(sync.gaps for sync in syncs),
+            resyncs=sum(sync.resyncs for sync in syncs),
+            budget=fullest,
+        )
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s: an error on this side: %r", self.venue.slug, error, exc_info=error)
+
+
+_DRAWN = (Trade, Ticker, Candle, MarkPrice)
+_CONTROL = (Accepted, Active, ClosingSoon, Declined, Ended, LoginLost, Ready, Unknown)
+
+
+def _order(topic: Topic) -> tuple[str, str, str]:
+    return (topic.wire, topic.channel, topic.interval)

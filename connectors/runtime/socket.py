@@ -1,0 +1,430 @@
+"""One WebSocket connection, from its opening flow to its end, again and again until it is stopped.
+
+The reader loop hands each frame to the Stream synchronously: no task, timer or await a message. Reconnects back off with
+full jitter. The library behind `_dial` could be another one: only that function and `_Transport` know it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Protocol
+
+from connectors.contract import (
+    Alive,
+    Answered,
+    Ask,
+    Caps,
+    ClosingSoon,
+    Dial,
+    Event,
+    Pulse,
+    Ready,
+    Reply,
+    Stamp,
+    Stream,
+    Topic,
+    Unknown,
+)
+from connectors.errors import NotSent, OutcomeUnknown, VenueError, VenueUnavailable
+
+_log = logging.getLogger(__name__)
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 30.0
+
+
+class LinkState(StrEnum):
+    """What a connection is doing."""
+
+    OFF = "off"
+    OPENING = "opening"
+    OPEN = "open"
+    WAITING = "waiting"  # before the next attempt
+
+
+class Owner(Protocol):
+    """What a connection needs of its session."""
+
+    async def open_stream(self, link: Link) -> tuple[str, Dial]:
+        """Run the stream's opening flow; the address to dial."""
+        ...
+
+    def seal_ask(self, link: Link, ask: Ask) -> str | bytes:
+        """The frame of an Ask, signed now."""
+        ...
+
+    def stamp(self, family: str) -> Stamp:
+        """This moment."""
+        ...
+
+    def received(self, link: Link, events: list[Event]) -> None:
+        """What a frame meant, except for what the link itself handles."""
+        ...
+
+    def opened(self, link: Link) -> None:
+        """The socket is open and greeted; subscriptions have to be made."""
+        ...
+
+    def lost(self, link: Link, why: str) -> None:
+        """The socket is gone."""
+        ...
+
+    def record(self, link: Link, direction: str, frame: str | bytes) -> None:
+        """Write a frame to the recording, if there is one."""
+        ...
+
+
+class _Transport(Protocol):
+    async def recv(self) -> Any: ...
+    async def send(self, frame: str | bytes, /) -> None: ...
+    async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """What went over a connection since it was made."""
+
+    frames: int = 0
+    bytes: int = 0
+    sent: int = 0
+    unknown: int = 0
+    declined: int = 0
+    connects: int = 0
+    losses: int = 0
+    delay_ms: float | None = None
+    recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=12))
+
+
+class Link:
+    """A connection of one role of one family. `topics` are those that it carries, or is to carry once it is open."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        family: str,
+        role: str,
+        make_stream: Callable[[], Stream],
+        caps: Caps,
+        pulse: Pulse,
+        now: Callable[[], float],
+        chance: random.Random,
+    ) -> None:
+        self.owner = owner
+        self.family = family
+        self.role = role
+        self.caps = caps
+        self.pulse = pulse
+        self.stream: Stream = make_stream()
+        self.url = ""
+        self.state = LinkState.OFF
+        self.text = ""
+        self.topics: set[Topic] = set()
+        self.counters = LinkCounters()
+        self.last_frame = 0.0
+        self.opened_at = 0.0
+        self.closing_soon = False
+        self.life: float | None = None
+        self._make_stream = make_stream
+        self._now = now
+        self._chance = chance
+        self._transport: _Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._outbox: asyncio.Queue[tuple[Ask | None, str | bytes, asyncio.Future[Any]]] = asyncio.Queue()
+        self._greeted = asyncio.Event()
+        self._stopping = False
+        self._serial = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, and stay connected until `stop`."""
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        """Close for good."""
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        self.state = LinkState.OFF
+
+    def drop(self, why: str) -> None:
+        """Close the socket now; the loop opens the next one."""
+        self.text = why
+        if self._transport is not None:
+            self._spawn(self._transport.close())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames can be sent."""
+        return self.state is LinkState.OPEN
+
+    @property
+    def rate(self) -> float:
+        """Frames a second over the last seconds."""
+        recent = self.counters.recent
+        if len(recent) < 2 or recent[-1][0] <= recent[0][0]:
+            return 0.0
+        return (recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0])
+
+    def tick(self) -> None:
+        """Housekeeping, a few times a second: the rate window, and a connection that fell silent."""
+        now = self._now()
+        recent = self.counters.recent
+        if not recent or now - recent[-1][0] >= 0.5:
+            recent.append((now, self.counters.frames))
+        if self.is_open and now - max(self.last_frame, self.opened_at) > self.pulse.dead_after:
+            self.drop(f"nothing heard for {self.pulse.dead_after:g} s")
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Sending
+
+    async def ask(self, ask: Ask) -> Any:
+        """Send an Ask; with `answered`, wait for its answer and read it.
+
+        Raises NotSent if it certainly did not leave, OutcomeUnknown or VenueUnavailable (by its effect) when no answer came.
+        """
+        if not self.is_open:
+            raise NotSent("the socket is not open")
+        if not ask.id:
+            self._serial += 1
+            ask = replace(ask, id=str(self._serial))
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if ask.answered:
+            self._waiting[ask.id] = answer
+        try:
+            sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            self._outbox.put_nowait((ask, "", sent))
+            await asyncio.wait_for(sent, ask.timeout)
+            if not ask.answered:
+                return None
+            payload = await asyncio.wait_for(answer, ask.timeout)
+        except TimeoutError:
+            raise self._no_answer(ask, f"no answer within {ask.timeout:g} s") from None
+        finally:
+            self._waiting.pop(ask.id, None)
+        return ask.read(payload)
+
+    def reply(self, frame: str | bytes) -> None:
+        """Send a frame before anything else that waits, without pacing: a pong must not wait."""
+        if self._transport is not None:
+            self._spawn(self._transmit(frame))
+
+    @staticmethod
+    def _no_answer(ask: Ask, why: str) -> VenueError:
+        return VenueUnavailable(why) if ask.effect.repeatable else OutcomeUnknown(why)
+
+    async def _transmit(self, frame: str | bytes) -> None:
+        if self._transport is None:
+            raise NotSent("the socket is not open")
+        self.owner.record(self, "out", frame)
+        self.counters.sent += 1
+        await self._transport.send(frame)
+
+    async def _write(self) -> None:
+        """The one writer: frames leave in order, at the venue's pace, and are signed when they leave."""
+        gap = 1.0 / self.caps.frames_per_second if self.caps.frames_per_second else 0.0
+        burst = deque[float](maxlen=max(1, int(self.caps.frames_per_second)))
+        while True:
+            ask, frame, sent = await self._outbox.get()
+            if sent.done():
+                continue  # whoever wanted it has given up
+            if burst.maxlen and len(burst) == burst.maxlen and (pause := burst[0] + 1.0 - self._now()) > 0:
+                await asyncio.sleep(max(pause, gap))
+            burst.append(self._now())
+            try:
+                await self._transmit(self.owner.seal_ask(self, ask) if ask is not None else frame)
+            except VenueError as error:
+                sent.set_exception(error)
+            except Exception as error:
+                sent.set_exception(OutcomeUnknown("the socket broke while sending"))
+                raise error from None
+            else:
+                if not sent.done():
+                    sent.set_result(None)
+
+    async def _beat(self, pulse: Pulse) -> None:
+        while pulse.send is not None and pulse.every > 0:
+            await asyncio.sleep(pulse.every)
+            await self._transmit(pulse.send(self.owner.stamp(self.family)))
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # The life of the connection
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._stopping:
+            self.state, self.text = LinkState.OPENING, ""
+            began = self._now()
+            why = await self._once()
+            self.state, self.text = LinkState.WAITING, why
+            failures = 0 if self._now() - began > 10.0 and self.counters.connects else failures + 1
+            pause = self._chance.uniform(0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures))
+            if failures > 3:
+                _log.warning("%s %s: %s; next attempt in %.1f s", self.family, self.role, why, pause)
+            await asyncio.sleep(pause)
+
+    async def _once(self) -> str:
+        """One connection; returns why it ended."""
+        self.stream = self._make_stream()
+        self.closing_soon = False
+        was_open = False
+        why = "closed"
+        helpers: list[asyncio.Task[Any]] = []
+        try:
+            url, dial = await self.owner.open_stream(self)
+            self.url = url.partition("?")[0]
+            self.life = dial.life if dial.life is not None else self.caps.life
+            self._transport = await _dial(url, dial, dial.pulse or self.pulse)
+            self.opened_at = self.last_frame = self._now()
+            self.counters.connects += 1
+            self._greeted.clear()
+            self._outbox = asyncio.Queue()
+            helpers.append(asyncio.ensure_future(self._write()))
+            helpers.append(asyncio.ensure_future(self._beat(dial.pulse or self.pulse)))
+            helpers.append(asyncio.ensure_future(self._greet(dial)))
+            was_open = True
+            await self._read(helpers)
+        except VenueError as error:
+            why = str(error) or type(error).__name__
+        except (OSError, TimeoutError, ConnectionError, EOFError) as error:
+            why = f"{type(error).__name__}: {error}"
+        except Exception as error:  # noqa: BLE001 - the library's own closing exceptions, and bugs: both end this connection only
+            why = f"{type(error).__name__}: {error}"
+            if not type(error).__module__.startswith("websockets"):
+                _log.exception("%s %s ended by an error", self.family, self.role)
+        finally:
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            transport, self._transport = self._transport, None
+            self.state = LinkState.WAITING
+            self._fail_waiting(why)
+            if was_open:
+                self.counters.losses += 1
+                self.owner.lost(self, self.text or why)
+            if transport is not None:
+                self._spawn(transport.close())
+        return self.text or why
+
+    async def _greet(self, dial: Dial) -> None:
+        if dial.await_first:
+            await asyncio.wait_for(self._greeted.wait(), 10.0)
+        self.state = LinkState.OPEN
+        for ask in dial.first:
+            await self.ask(ask)
+        self.owner.opened(self)
+
+    async def _read(self, helpers: list[asyncio.Task[Any]]) -> None:
+        """Frames until the end. A helper that fails (a refused greeting, a broken write) ends the connection too."""
+        transport = self._transport
+        if transport is None:
+            return
+        failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None and not failed.done():
+                self.text = str(error) or type(error).__name__
+                failed.set_result(None)
+                self._spawn(transport.close())
+
+        for task in helpers:
+            task.add_done_callback(ended)
+        receive, counters = transport.recv, self.counters
+        while True:
+            frame = await receive()
+            self.last_frame = self._now()
+            counters.frames += 1
+            counters.bytes += len(frame)
+            self.owner.record(self, "in", frame)
+            events = self.stream.receive(frame)
+            if events:
+                self._handle(events)
+
+    def _handle(self, events: list[Event]) -> None:
+        """Deal with what concerns the connection itself, hand on the rest."""
+        rest: list[Event] | None = None
+        for index, event in enumerate(events):
+            kind = type(event)
+            if kind in _OWN:
+                if rest is None:
+                    rest = events[:index]
+                if isinstance(event, Answered):
+                    waiter = self._waiting.get(event.ask)
+                    if waiter is not None and not waiter.done():
+                        waiter.set_result(event.payload)
+                elif isinstance(event, Reply):
+                    self.reply(event.frame)
+                elif isinstance(event, Ready):
+                    self._greeted.set()
+                    rest.append(event)
+                elif isinstance(event, ClosingSoon):
+                    self.closing_soon = True
+                    rest.append(event)
+                elif isinstance(event, Unknown):
+                    self.counters.unknown += 1
+                    rest.append(event)
+            elif rest is not None:
+                rest.append(event)
+        handed = events if rest is None else rest
+        if handed:
+            self.owner.received(self, handed)
+
+    def _fail_waiting(self, why: str) -> None:
+        """Nothing that was asked on this socket will be answered any more."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(TimeoutError(why))
+        while not self._outbox.empty():
+            _, _, sent = self._outbox.get_nowait()
+            if not sent.done():
+                sent.set_exception(NotSent(why))
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.debug("%s %s: %r", self.family, self.role, task.exception())
+
+
+_OWN = frozenset({Answered, Reply, Ready, ClosingSoon, Unknown, Alive})
+
+
+async def _dial(url: str, dial: Dial, pulse: Pulse) -> _Transport:
+    """Open a socket with `websockets`. Its own pings find dead peers when `pulse.probe` is set."""
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidStatus
+
+    every = min(20.0, max(2.0, pulse.dead_after / 3)) if pulse.probe else None
+    try:
+        return await connect(
+            url,
+            additional_headers=dict(dial.headers),
+            compression="deflate" if dial.compression else None,
+            max_size=dial.max_size,
+            max_queue=None,
+            ping_interval=every,
+            ping_timeout=every,
+            close_timeout=1.0,
+            open_timeout=10.0,
+            user_agent_header="fathom",
+            proxy=None,
+        )
+    except InvalidStatus as error:
+        raise VenueUnavailable(f"the venue refused the socket with HTTP {error.response.status_code}") from None
