@@ -157,3 +157,7 @@ class Grid:
         """Fee on an amount in atoms, to eight decimals; negative = rebate."""
         numerator, denominator = self._maker if maker else self._taker
         return rounded(atoms * numerator, denominator * _CENT) * _CENT
+
+    def average(self, lots: int, value: int) -> Decimal | None:
+        """Mean price of `lots` (above zero) that came to `value` atoms; None for nothing."""
+        return self.entry(lots, value)

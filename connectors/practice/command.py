@@ -1,0 +1,40 @@
+"""`fathom practice VENUE`: serve a practice exchange alone, for any client, until interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+
+from connectors.catalogue import load
+from connectors.practice.faults import Faults
+from connectors.practice.server import PracticeServer
+
+
+def run(slug: str, *, port: int = 0, as_json: bool = False, seed: int | None = None, faults: Faults | None = None) -> int:
+    """Serve `slug`; with `as_json` print one line that says where, and with which credentials. Raises VenueUnknown."""
+    venue = load(slug)
+
+    async def serve() -> None:
+        server = PracticeServer(venue, seed=seed, faults=faults)
+        await server.start(port)
+        said = {"venue": slug, "hosts": server.hosts, "credentials": server.credentials}
+        if as_json:
+            sys.stdout.write(json.dumps(said) + "\n")
+        else:
+            lines = [f"{venue.name}, practice exchange", *(f"  {real} -> {local}" for real, local in server.hosts.items())]
+            lines += [f"  {name}: {value}" for name, value in server.credentials.items()]
+            sys.stdout.write("\n".join(lines) + "\nCtrl+C ends it.\n")
+        sys.stdout.flush()
+        stop = asyncio.Event()
+        with contextlib.suppress(NotImplementedError):  # Windows
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stop.wait()
+        await server.stop()
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve())
+    return 0

@@ -1,0 +1,246 @@
+"""The practice server: owns sockets, time and faults; a venue's practice side translates.
+
+One local port for each of the venue's hosts. A ticker advances the exchange and its crowd by real time and sends what is
+due. It runs in any asyncio loop, alone or inside the terminal, in steps of a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from connectors.practice.crowd import Crowd
+from connectors.practice.exchange import Exchange
+from connectors.practice.faults import Faults
+from connectors.practice.listings import DEFAULT
+from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, VenuePractice
+from connectors.practice.terms import Wallet
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from connectors.contract import Venue
+
+_log = logging.getLogger(__name__)
+
+TICK = 0.04  # seconds
+FUNDS = {
+    "USDT": Decimal(1_000_000),
+    "USD": Decimal(1_000_000),
+    "BTC": Decimal(10),
+    "ETH": Decimal(100),
+    "SOL": Decimal(1000),
+    "BNB": Decimal(100),
+}
+
+
+class _Socket:
+    """A connection and its way out."""
+
+    def __init__(self, connection: Connection, response: web.WebSocketResponse) -> None:
+        self.connection = connection
+        self.response = response
+        self.queue: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+
+    async def write(self) -> None:
+        """Send what is queued until the end."""
+        while (frame := await self.queue.get()) is not None:
+            with contextlib.suppress(ConnectionError, RuntimeError):
+                if isinstance(frame, bytes):
+                    await self.response.send_bytes(frame)
+                else:
+                    await self.response.send_str(frame)
+
+
+class PracticeServer:
+    """Serves one venue. `hosts` (real base URL -> local base URL) and `credentials` are there after `start`."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        *,
+        seed: int | None = None,
+        rate: float = 250.0,
+        faults: Faults | None = None,
+        crowd: bool = True,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        credentials: dict[str, str] | None = None,
+    ) -> None:
+        self.venue = venue
+        self.faults = faults or Faults()
+        self._now_ms = now_ms
+        self.exchange = Exchange(DEFAULT, start_ms=now_ms())
+        self.practice = make_practice(venue, self.exchange, credentials)
+        self.crowd: Crowd | None = None
+        if crowd:
+            keys = [listing.key for listing in DEFAULT]
+            self.crowd = Crowd(self.exchange, keys, seed=seed if seed is not None else secrets.randbits(32), rate=rate)
+            self.crowd.populate()
+        self.hosts: dict[str, str] = {}
+        self._sockets: set[_Socket] = set()
+        self._runners: list[Any] = []
+        self._ticker: asyncio.Task[None] | None = None
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """A key that may trade."""
+        return dict(self.practice.credentials)
+
+    def fund(self, account: str) -> None:
+        """Give an account something to trade with."""
+        fund(self.exchange, account)
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on 127.0.0.1: port, port + 1, ... or any free ones."""
+        from aiohttp import web
+
+        labels = sorted({label for label, _ in self.practice.hosts.values()})
+        ports: dict[str, int] = {}
+        for index, label in enumerate(labels):
+            app = web.Application(client_max_size=2**20)
+            app.router.add_route("*", "/{path:.*}", self._handler(label))
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", port + index if port else 0)
+            await site.start()
+            self._runners.append(runner)
+            ports[label] = runner.addresses[0][1]
+        for real, (label, path) in self.practice.hosts.items():
+            scheme = "ws" if real.startswith("ws") else "http"
+            self.hosts[real] = f"{scheme}://127.0.0.1:{ports[label]}{path}"
+        self._ticker = asyncio.ensure_future(self._tick())
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        await self.cut()
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+
+    async def cut(self, *, private: bool | None = None) -> int:
+        """Break open sockets without a closing handshake; all, or only private or public ones. Returns how many."""
+        chosen = [socket for socket in self._sockets if private is None or socket.connection.private is private]
+        for socket in chosen:
+            transport = socket.response._req.transport if socket.response._req else None  # noqa: SLF001 - no public way to cut
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)
+        return len(chosen)
+
+    def flush(self) -> None:
+        """Hand over to the sockets what the connections have to say."""
+        for socket in list(self._sockets):
+            connection = socket.connection
+            if connection.out:
+                frames, connection.out = connection.out, []
+                if self.faults.stalled:
+                    continue
+                for frame in self.faults.bend(frames, private=connection.private):
+                    socket.queue.put_nowait(frame)
+            if connection.closing is not None:
+                code, connection.closing = connection.closing, None
+                asyncio.ensure_future(socket.response.close(code=code))  # noqa: RUF006 - it ends with the socket
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            self.advance(self._now_ms())
+
+    def advance(self, now_ms: int) -> None:
+        """Let the exchange and the crowd catch up with the clock, and send what is due."""
+        if self.crowd is not None:
+            self.crowd.step(now_ms)
+        self.exchange.advance(now_ms)
+        self.practice.tick(now_ms)
+        for socket in list(self._sockets):
+            socket.connection.tick(now_ms)
+        self.flush()
+
+    def _handler(self, label: str) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            from aiohttp import web
+
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            path, _, query = request.raw_path.partition("?")
+            if headers.get("upgrade", "").lower() == "websocket":
+                found = self.practice.accept(label, path, query, headers, self._now_ms())
+                if not isinstance(found, HttpAnswer):
+                    return await self._serve_socket(request, found)
+                return web.Response(status=found.status, body=found.body, headers=dict(found.headers))
+            asked = HttpRequest(label, request.method, path, query, headers, await request.read())
+            return await self._answer(request, asked)
+
+        return handle
+
+    async def _answer(self, request: web.Request, asked: HttpRequest) -> web.StreamResponse:
+        from aiohttp import web
+
+        if self.faults.latency:
+            await asyncio.sleep(self.faults.latency)
+        answer = self.faults.refusal(asked)
+        if answer is None:
+            self.exchange.advance(self._now_ms())
+            answer = self.practice.http(asked, self._now_ms())
+            self.flush()
+            loss = self.faults.loss() if answer.acted else ""
+            if loss == "503":
+                answer = HttpAnswer(503, b'{"code":-1007,"msg":"Timeout waiting for response from backend server."}')
+            elif loss and request.transport is not None:
+                request.transport.abort()
+        return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
+
+    async def _serve_socket(self, request: web.Request, connection: Connection) -> web.StreamResponse:
+        from aiohttp import WSMsgType, web
+
+        response = web.WebSocketResponse(heartbeat=connection.ping_every or None, max_msg_size=2**20, compress=False)
+        await response.prepare(request)
+        socket = _Socket(connection, response)
+        self._sockets.add(socket)
+        writer = asyncio.ensure_future(socket.write())
+        self.flush()
+        try:
+            async for message in response:
+                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    continue
+                if self.faults.latency:
+                    await asyncio.sleep(self.faults.latency)
+                self.exchange.advance(self._now_ms())
+                connection.receive(message.data, self._now_ms())
+                self.flush()
+        except ConnectionError:
+            pass  # cut
+        finally:
+            self._sockets.discard(socket)
+            connection.closed()
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+        return response
+
+
+def make_practice(venue: Venue, exchange: Exchange, credentials: dict[str, str] | None = None) -> VenuePractice:
+    """The venue's own end in front of `exchange`. Raises LookupError for a venue without one."""
+    module, _, name = venue.practice.partition(":")
+    if not name:
+        raise LookupError(f"{venue.name} has no practice side")
+    return getattr(importlib.import_module(module), name)(exchange, credentials)
+
+
+def fund(exchange: Exchange, account: str) -> None:
+    """Assets for a practice account, for buying and as collateral."""
+    exchange.open_account(account)
+    for asset, amount in FUNDS.items():
+        exchange.deposit(account, asset, amount)
+    exchange.deposit(account, "USDT", Decimal(500_000), Wallet.MARGIN)
+    exchange.deposit(account, "BTC", Decimal(10), Wallet.MARGIN)
