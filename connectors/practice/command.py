@@ -13,7 +13,9 @@ from connectors.practice.faults import Faults
 from connectors.practice.server import PracticeServer
 
 
-def run(slug: str, *, port: int = 0, as_json: bool = False, seed: int | None = None, faults: Faults | None = None) -> int:
+def run(
+    slug: str, *, port: int = 0, as_json: bool = False, seed: int | None = None, faults: Faults | None = None
+) -> int:
     """Serve `slug`; with `as_json` print one line that says where, and with which credentials. Raises VenueUnknown."""
     venue = load(slug)
 
@@ -24,7 +26,10 @@ def run(slug: str, *, port: int = 0, as_json: bool = False, seed: int | None = N
         if as_json:
             sys.stdout.write(json.dumps(said) + "\n")
         else:
-            lines = [f"{venue.name}, practice exchange", *(f"  {real} -> {local}" for real, local in server.hosts.items())]
+            lines = [
+                f"{venue.name}, practice exchange",
+                *(f"  {real} -> {local}" for real, local in server.hosts.items()),
+            ]
             lines += [f"  {name}: {value}" for name, value in server.credentials.items()]
             sys.stdout.write("\n".join(lines) + "\nCtrl+C ends it.\n")
         sys.stdout.flush()

@@ -60,7 +60,11 @@ class Faults:
     def bend(self, frames: list[str | bytes], *, private: bool) -> list[str | bytes]:
         """What becomes of frames on their way."""
         if private:
-            found = [copy for frame in frames for copy in ([frame, frame] if self.happens(self.duplicate_private) else [frame])]
+            found = [
+                copy
+                for frame in frames
+                for copy in ([frame, frame] if self.happens(self.duplicate_private) else [frame])
+            ]
             if len(found) > 1 and self.happens(self.reorder_private):
                 found.reverse()
             return found

@@ -35,7 +35,7 @@ class HttpRequest:
     def params(self) -> dict[str, str]:
         """Query and form body together, decoded; the body wins."""
         found = dict(parse_qsl(self.query, keep_blank_values=True))
-        if self.body and not self.body[:1] in b"{[":
+        if self.body and self.body[:1] not in b"{[":
             found.update(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
         return found
 
@@ -50,7 +50,9 @@ class HttpAnswer:
     acted: bool = False
 
 
-def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None, *, acted: bool = False) -> HttpAnswer:
+def json_answer(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None, *, acted: bool = False
+) -> HttpAnswer:
     """An answer with a JSON body."""
     kind = {"Content-Type": "application/json;charset=UTF-8"}
     return HttpAnswer(status, msgspec.json.encode(value), {**kind, **(headers or {})}, acted)
@@ -91,7 +93,9 @@ class VenuePractice(Protocol):
         """Answer a request."""
         ...
 
-    def accept(self, host: str, path: str, query: str, headers: Mapping[str, str], now_ms: int) -> Connection | HttpAnswer:
+    def accept(
+        self, host: str, path: str, query: str, headers: Mapping[str, str], now_ms: int
+    ) -> Connection | HttpAnswer:
         """Open a WebSocket, or refuse it with an HTTP answer."""
         ...
 

@@ -131,7 +131,7 @@ class PracticeServer:
         """Break open sockets without a closing handshake; all, or only private or public ones. Returns how many."""
         chosen = [socket for socket in self._sockets if private is None or socket.connection.private is private]
         for socket in chosen:
-            transport = socket.response._req.transport if socket.response._req else None  # noqa: SLF001 - no public way to cut
+            transport = socket.response._req.transport if socket.response._req else None
             if transport is not None:
                 transport.abort()
         await asyncio.sleep(0)

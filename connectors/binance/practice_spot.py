@@ -1,0 +1,717 @@
+"""Binance spot from the venue's side: REST `/api/v3`, the WebSocket API, and the account's events."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from connectors.binance.practice import STATUS, ApiError, Product, dec, encode, tradable
+from connectors.model import EndReason, OrderKind, OrderStatus, Side
+from connectors.practice.exchange import Exchange
+from connectors.practice.protocol import Keys
+from connectors.practice.terms import (
+    AccountEvent,
+    AccountRules,
+    BalanceChanged,
+    Execution,
+    Filled,
+    Happening,
+    Order,
+    OrderChanged,
+    Refusal,
+    RefusalKind,
+    Wallet,
+)
+
+KINDS = {
+    "LIMIT": OrderKind.LIMIT,
+    "LIMIT_MAKER": OrderKind.LIMIT,
+    "MARKET": OrderKind.MARKET,
+    "STOP_LOSS": OrderKind.STOP,
+    "STOP_LOSS_LIMIT": OrderKind.STOP_LIMIT,
+    "TAKE_PROFIT": OrderKind.TAKE_PROFIT,
+    "TAKE_PROFIT_LIMIT": OrderKind.TAKE_PROFIT_LIMIT,
+}
+_NAMES = {kind: name for name, kind in KINDS.items() if name != "LIMIT_MAKER"}
+_REFUSALS = {
+    RefusalKind.FUNDS: (-2010, "Account has insufficient balance for requested action."),
+    RefusalKind.CLIENT_ID: (-2010, "Duplicate order sent."),
+    RefusalKind.POST_ONLY: (-2010, "Order would immediately match and take."),
+    RefusalKind.WOULD_TRIGGER: (-2010, "Order would trigger immediately."),
+    RefusalKind.MARKET_CLOSED: (-1013, "Market is closed."),
+    RefusalKind.PRICE_TICK: (-1013, "Filter failure: PRICE_FILTER"),
+    RefusalKind.PRICE_BOUNDS: (-1013, "Filter failure: PRICE_FILTER"),
+    RefusalKind.SIZE_LOT: (-1013, "Filter failure: LOT_SIZE"),
+    RefusalKind.SIZE_MINIMUM: (-1013, "Filter failure: LOT_SIZE"),
+    RefusalKind.SIZE_MAXIMUM: (-1013, "Filter failure: LOT_SIZE"),
+    RefusalKind.NOTIONAL_MINIMUM: (-1013, "Filter failure: NOTIONAL"),
+    RefusalKind.TOO_MANY_ORDERS: (-1013, "Filter failure: MAX_NUM_ORDERS"),
+    RefusalKind.UNKNOWN_LISTING: (-1121, "Invalid symbol."),
+    RefusalKind.UNKNOWN_ORDER: (-2011, "Unknown order sent."),
+    RefusalKind.ORDER_ENDED: (-2011, "Unknown order sent."),
+    RefusalKind.NOTHING_TO_CHANGE: (-2038, "The requested action would change no state; rejecting."),
+}
+_SIGNED, _NONE = "signed", ""
+
+
+class Spot(Product):
+    """The spot product."""
+
+    depth_speeds = {"": 1000, "100ms": 100, "1000ms": 1000}
+
+    def __init__(self, exchange: Exchange, keys: Keys) -> None:
+        super().__init__(exchange, keys)
+        self.listings = {
+            listing.base + listing.quote: listing for listing in exchange.listings.values() if not listing.is_contract
+        }
+        rules = AccountRules(recorded=frozenset({RefusalKind.FOK, RefusalKind.NO_LIQUIDITY}))
+        for account in ("trader", "other"):
+            exchange.open_account(account, rules)
+        get, public = "GET", _NONE
+        self.routes: dict[tuple[str, str], tuple[Callable[..., Any], str, float, bool]] = {
+            (get, "/api/v3/ping"): (lambda account, params: {}, public, 1, False),
+            (get, "/api/v3/time"): (lambda account, params: {"serverTime": self.now_ms}, public, 1, False),
+            (get, "/api/v3/exchangeInfo"): (lambda account, params: self.exchange_info(params), public, 20, False),
+            (get, "/api/v3/depth"): (lambda account, params: self.depth(params), public, 25, False),
+            (get, "/api/v3/trades"): (lambda account, params: self.trades(params), public, 25, False),
+            (get, "/api/v3/historicalTrades"): (lambda account, params: self.trades(params), public, 25, False),
+            (get, "/api/v3/aggTrades"): (lambda account, params: self.agg_trades(params), public, 4, False),
+            (get, "/api/v3/klines"): (lambda account, params: self.klines(params), public, 2, False),
+            (get, "/api/v3/uiKlines"): (lambda account, params: self.klines(params), public, 2, False),
+            (get, "/api/v3/avgPrice"): (lambda account, params: self.average(params), public, 2, False),
+            (get, "/api/v3/ticker/24hr"): (lambda account, params: self.ticker_24h(params), public, 40, False),
+            (get, "/api/v3/ticker/bookTicker"): (lambda account, params: self.book_ticker(params), public, 4, False),
+            (get, "/api/v3/ticker/price"): (lambda account, params: self.price_ticker(params), public, 4, False),
+            ("POST", "/api/v3/order"): (self.place, _SIGNED, 1, True),
+            ("POST", "/api/v3/order/test"): (self.test, _SIGNED, 1, False),
+            ("DELETE", "/api/v3/order"): (self.cancel, _SIGNED, 1, True),
+            ("GET", "/api/v3/order"): (
+                lambda account, params: self.order_row(self.find(account, params, -2013)),
+                _SIGNED,
+                4,
+                False,
+            ),
+            ("POST", "/api/v3/order/cancelReplace"): (self.cancel_replace, _SIGNED, 1, True),
+            ("PUT", "/api/v3/order/amend/keepPriority"): (self.amend, _SIGNED, 4, True),
+            (get, "/api/v3/openOrders"): (self.open_orders, _SIGNED, 6, False),
+            ("DELETE", "/api/v3/openOrders"): (self.cancel_all, _SIGNED, 1, True),
+            (get, "/api/v3/allOrders"): (self.all_orders, _SIGNED, 20, False),
+            (get, "/api/v3/myTrades"): (self.my_trades, _SIGNED, 20, False),
+            (get, "/api/v3/account"): (self.account, _SIGNED, 20, False),
+            (get, "/api/v3/account/commission"): (self.commission, _SIGNED, 20, False),
+            (get, "/api/v3/rateLimit/order"): (self.order_limits, _SIGNED, 40, False),
+            (get, "/sapi/v1/system/status"): (lambda account, params: {"status": 0, "msg": "normal"}, public, 1, False),
+        }
+        for method in ("POST", "PUT", "DELETE"):
+            self.routes[method, "/api/v3/userDataStream"] = (self._removed, public, 0, False)
+
+    @staticmethod
+    def _removed(account: str, params: Mapping[str, str]) -> Any:
+        raise ApiError(-1000, "This endpoint was removed on 2026-02-20.", 410)
+
+    def refuse(self, refusal: Refusal) -> ApiError:
+        """In spot's words."""
+        code, text = _REFUSALS.get(refusal.kind, (-2010, refusal.text))
+        return ApiError(code, text)
+
+    # public
+
+    def exchange_info(self, params: Mapping[str, str]) -> Any:
+        """GET exchangeInfo."""
+        names = [params["symbol"]] if "symbol" in params else None
+        if "symbols" in params:
+            names = msgspec.json.decode(params["symbols"])
+        chosen = [self.listing(name) for name in names] if names is not None else list(self.listings.values())
+        return {
+            "timezone": "UTC",
+            "serverTime": self.now_ms,
+            "rateLimits": [
+                {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
+                {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
+                {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200000},
+                {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 61000},
+            ],
+            "exchangeFilters": [],
+            "symbols": [self._symbol_row(listing) for listing in chosen],
+        }
+
+    def _symbol_row(self, listing: Any) -> dict[str, Any]:
+        number = self.number
+        lot = {
+            "minQty": number(listing.minimum or listing.step),
+            "maxQty": number(listing.maximum),
+            "stepSize": number(listing.step),
+        }
+        return {
+            "symbol": listing.base + listing.quote,
+            "status": tradable(self.exchange.status(listing.key)),
+            "baseAsset": listing.base,
+            "baseAssetPrecision": 8,
+            "quoteAsset": listing.quote,
+            "quotePrecision": 8,
+            "quoteAssetPrecision": 8,
+            "baseCommissionPrecision": 8,
+            "quoteCommissionPrecision": 8,
+            "orderTypes": list(KINDS),
+            "icebergAllowed": True,
+            "ocoAllowed": False,
+            "otoAllowed": False,
+            "opoAllowed": False,
+            "quoteOrderQtyMarketAllowed": True,
+            "allowTrailingStop": False,
+            "cancelReplaceAllowed": True,
+            "amendAllowed": True,
+            "pegInstructionsAllowed": False,
+            "isSpotTradingAllowed": True,
+            "isMarginTradingAllowed": False,
+            "filters": [
+                {
+                    "filterType": "PRICE_FILTER",
+                    "minPrice": number(listing.tick),
+                    "maxPrice": "1000000.00000000",
+                    "tickSize": number(listing.tick),
+                },
+                {"filterType": "LOT_SIZE", **lot},
+                {
+                    "filterType": "MARKET_LOT_SIZE",
+                    "minQty": number(Decimal(0)),
+                    "maxQty": lot["maxQty"],
+                    "stepSize": number(Decimal(0)),
+                },
+                {
+                    "filterType": "NOTIONAL",
+                    "minNotional": number(listing.min_notional),
+                    "applyMinToMarket": True,
+                    "maxNotional": "9000000.00000000",
+                    "applyMaxToMarket": False,
+                    "avgPriceMins": 5,
+                },
+                {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+                {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+            ],
+            "permissions": [],
+            "permissionSets": [["SPOT"]],
+            "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
+            "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
+        }
+
+    def average(self, params: Mapping[str, str]) -> Any:
+        """GET avgPrice."""
+        now = self.exchange.ticker(self.listing(params.get("symbol")).key)
+        return {"mins": 5, "price": self.number(now.last), "closeTime": now.time}
+
+    # orders
+
+    def place(self, account: str, params: Mapping[str, Any]) -> Any:
+        """POST order."""
+        listing = self.listing(params.get("symbol"))
+        request = self.new_order(listing, params, KINDS)
+        if not _client_id_ok(request.client_id):
+            raise ApiError(
+                -1100,
+                "Illegal characters found in parameter 'newClientOrderId'; legal range is '^[a-zA-Z0-9-_]{1,36}$'.",
+            )
+        try:
+            order = self.exchange.place(account, request)
+        except Refusal as refusal:
+            raise self.refuse(refusal) from None
+        kind = params.get("newOrderRespType") or ("FULL" if params["type"] in ("MARKET", "LIMIT") else "ACK")
+        answer = {
+            "symbol": listing.base + listing.quote,
+            "orderId": order.id,
+            "orderListId": -1,
+            "clientOrderId": order.client_id,
+            "transactTime": self.now_ms,
+        }
+        if kind == "ACK":
+            return answer
+        answer |= self._result(order)
+        if kind == "FULL":
+            fills = self.exchange.fills(account, listing.key, order_id=order.id)
+            answer["fills"] = [
+                {
+                    "price": self.number(fill.price),
+                    "qty": self.number(fill.size),
+                    "commission": self.number(fill.fee),
+                    "commissionAsset": fill.fee_asset,
+                    "tradeId": fill.trade_id,
+                }
+                for fill in fills
+            ]
+        return answer
+
+    def test(self, account: str, params: Mapping[str, Any]) -> Any:
+        """POST order/test."""
+        try:
+            self.exchange.test(account, self.new_order(self.listing(params.get("symbol")), params, KINDS))
+        except Refusal as refusal:
+            raise self.refuse(refusal) from None
+        return {}
+
+    def cancel(self, account: str, params: Mapping[str, Any]) -> Any:
+        """DELETE order."""
+        order = self.find(account, params, -2011)
+        try:
+            ended = self.exchange.cancel(account, order.id)
+        except Refusal as refusal:
+            raise self.refuse(refusal) from None
+        return self._cancelled(ended, str(params.get("newClientOrderId") or f"pr{secrets.token_hex(10)}"))
+
+    def _cancelled(self, order: Order, cancel_id: str) -> dict[str, Any]:
+        row = {
+            "symbol": self.symbol(order.key),
+            "origClientOrderId": order.client_id,
+            "orderId": order.id,
+            "orderListId": -1,
+            "clientOrderId": cancel_id,
+            "transactTime": self.now_ms,
+        }
+        return row | self._result(order)
+
+    def cancel_all(self, account: str, params: Mapping[str, Any]) -> Any:
+        """DELETE openOrders of one symbol."""
+        listing = self.listing(params.get("symbol"))
+        ended = self.exchange.cancel_all(account, listing.key)
+        if not ended:
+            raise ApiError(-2011, "Unknown order sent.")
+        return [self._cancelled(order, f"pr{secrets.token_hex(10)}") for order in ended]
+
+    def cancel_replace(self, account: str, params: Mapping[str, Any]) -> Any:
+        """POST order/cancelReplace."""
+        named = {
+            "symbol": params.get("symbol"),
+            "orderId": params.get("cancelOrderId"),
+            "origClientOrderId": params.get("cancelOrigClientOrderId"),
+        }
+        stop = params.get("cancelReplaceMode") == "STOP_ON_FAILURE"
+        body: dict[str, Any] = {
+            "cancelResult": "SUCCESS",
+            "newOrderResult": "NOT_ATTEMPTED",
+            "cancelResponse": None,
+            "newOrderResponse": None,
+        }
+        try:
+            body["cancelResponse"] = self.cancel(account, named)
+        except ApiError as error:
+            body |= {"cancelResult": "FAILURE", "cancelResponse": {"code": error.code, "msg": error.text}}
+            if stop:
+                raise ApiError(-2022, "Order cancel-replace failed.") from None
+        try:
+            body |= {"newOrderResponse": self.place(account, params), "newOrderResult": "SUCCESS"}
+        except ApiError as error:
+            body |= {"newOrderResult": "FAILURE", "newOrderResponse": {"code": error.code, "msg": error.text}}
+            raise ApiError(-2021, "Order cancel-replace partially failed.", 409) from None
+        return body
+
+    def amend(self, account: str, params: Mapping[str, Any]) -> Any:
+        """PUT order/amend/keepPriority: less, in place, under a new client id."""
+        order = self.find(account, params, -2013)
+        amount = dec(str(params.get("newQty", "")), "newQty")
+        if order.amount is None or amount >= order.amount:
+            raise ApiError(-2038, "The new quantity must be less than the current quantity.")
+        fresh = str(params.get("newClientOrderId") or f"pr{secrets.token_hex(10)}")
+        try:
+            changed = self.exchange.amend(account, order.id, amount=amount, client_id=fresh)
+        except Refusal as refusal:
+            raise self.refuse(refusal) from None
+        row = {
+            "symbol": self.symbol(order.key),
+            "orderId": order.id,
+            "orderListId": -1,
+            "origClientOrderId": order.client_id,
+            "clientOrderId": changed.client_id,
+            "price": self.number(changed.price),
+            "qty": self.number(changed.amount),
+            "executedQty": self.number(changed.filled),
+            "preventedQty": "0.00000000",
+            "quoteOrderQty": "0.00000000",
+            "cumulativeQuoteQty": self.number(changed.filled_value),
+            "status": STATUS[changed.status],
+            "timeInForce": changed.tif.upper(),
+            "type": _type(changed),
+            "side": changed.side.upper(),
+            "workingTime": changed.created,
+            "selfTradePreventionMode": "NONE",
+        }
+        return {"transactTime": self.now_ms, "executionId": changed.revision, "amendedOrder": row}
+
+    def open_orders(self, account: str, params: Mapping[str, Any]) -> Any:
+        """GET openOrders."""
+        key = self.listing(params["symbol"]).key if params.get("symbol") else None
+        found = self.exchange.open_orders(account, key)
+        return [self.order_row(order) for order in found if order.key.startswith("spot:")]
+
+    def all_orders(self, account: str, params: Mapping[str, Any]) -> Any:
+        """GET allOrders."""
+        key = self.listing(params.get("symbol")).key
+        found = [*self.exchange.closed_orders(account, key), *self.exchange.open_orders(account, key)]
+        found.sort(key=lambda order: order.id)
+        first = int(params.get("orderId") or 0)
+        chosen = [order for order in found if order.id >= first]
+        return [self.order_row(order) for order in chosen[-int(params.get("limit") or 500) :]]
+
+    def my_trades(self, account: str, params: Mapping[str, Any]) -> Any:
+        """GET myTrades."""
+        key = self.listing(params.get("symbol")).key
+        order_id = int(params["orderId"]) if params.get("orderId") else None
+        found = self.exchange.fills(account, key, order_id=order_id, limit=10_000)
+        start, end, first = (
+            int(params.get("startTime") or 0),
+            int(params.get("endTime") or 2**62),
+            int(params.get("fromId") or 0),
+        )
+        chosen = [fill for fill in found if start <= fill.time <= end and fill.trade_id >= first]
+        limit = int(params.get("limit") or 500)
+        return [
+            {
+                "symbol": self.symbol(fill.key),
+                "id": fill.trade_id,
+                "orderId": fill.order_id,
+                "orderListId": -1,
+                "price": self.number(fill.price),
+                "qty": self.number(fill.size),
+                "quoteQty": self.number(fill.value),
+                "commission": self.number(fill.fee),
+                "commissionAsset": fill.fee_asset,
+                "time": fill.time,
+                "isBuyer": fill.side is Side.BUY,
+                "isMaker": fill.maker,
+                "isBestMatch": True,
+            }
+            for fill in (chosen[:limit] if start or first else chosen[-limit:])
+        ]
+
+    def account(self, account: str, params: Mapping[str, Any]) -> Any:
+        """GET account."""
+        omit = params.get("omitZeroBalances") == "true"
+        rows = [balance for balance in self.exchange.balances(account, Wallet.SPOT) if balance.total or not omit]
+        rates = {"maker": "0.00100000", "taker": "0.00100000", "buyer": "0.00000000", "seller": "0.00000000"}
+        return {
+            "makerCommission": 10,
+            "takerCommission": 10,
+            "buyerCommission": 0,
+            "sellerCommission": 0,
+            "commissionRates": rates,
+            "canTrade": True,
+            "canWithdraw": True,
+            "canDeposit": True,
+            "brokered": False,
+            "requireSelfTradePrevention": False,
+            "preventSor": False,
+            "updateTime": self.now_ms,
+            "accountType": "SPOT",
+            "balances": [
+                {"asset": row.asset, "free": self.number(row.available), "locked": self.number(row.held)}
+                for row in rows
+            ],
+            "permissions": ["SPOT"],
+            "uid": 354937868,
+        }
+
+    def commission(self, account: str, params: Mapping[str, Any]) -> Any:
+        """GET account/commission."""
+        listing = self.listing(params.get("symbol"))
+        zero = {"maker": "0.00000000", "taker": "0.00000000", "buyer": "0.00000000", "seller": "0.00000000"}
+        return {
+            "symbol": params["symbol"],
+            "standardCommission": {**zero, "maker": self.number(listing.maker), "taker": self.number(listing.taker)},
+            "specialCommission": zero,
+            "taxCommission": zero,
+            "discount": {
+                "enabledForAccount": False,
+                "enabledForSymbol": False,
+                "discountAsset": "BNB",
+                "discount": "0.75000000",
+            },
+        }
+
+    def order_limits(self, account: str, params: Mapping[str, Any]) -> Any:
+        """GET rateLimit/order."""
+        return [
+            {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100, "count": 0},
+            {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200000, "count": 0},
+        ]
+
+    def _result(self, order: Order) -> dict[str, Any]:
+        return {
+            "price": self.number(order.price),
+            "origQty": self.number(order.amount if order.amount is not None else order.filled),
+            "executedQty": self.number(order.filled),
+            "origQuoteOrderQty": self.number(order.quote_amount),
+            "cummulativeQuoteQty": self.number(order.filled_value),
+            "status": STATUS[order.status],
+            "timeInForce": order.tif.upper() if order.kind is not OrderKind.MARKET else "GTC",
+            "type": _type(order),
+            "side": order.side.upper(),
+            "workingTime": order.triggered or (order.created if not order.kind.has_trigger else -1),
+            "selfTradePreventionMode": "EXPIRE_MAKER",
+        } | ({"stopPrice": self.number(order.trigger)} if order.trigger is not None else {})
+
+    def order_row(self, order: Order) -> dict[str, Any]:
+        """As query and lists show it."""
+        return {
+            "symbol": self.symbol(order.key),
+            "orderId": order.id,
+            "orderListId": -1,
+            "clientOrderId": order.client_id,
+            **self._result(order),
+            "stopPrice": self.number(order.trigger),
+            "icebergQty": "0.00000000",
+            "time": order.created,
+            "updateTime": order.updated,
+            "isWorking": order.status is not OrderStatus.UNTRIGGERED,
+        }
+
+    # WebSocket API
+
+    def open_api(self) -> ApiConnection:
+        """A WebSocket API connection."""
+        return ApiConnection(self)
+
+    def api_methods(self) -> dict[str, tuple[Callable[..., Any], str]]:
+        """Method -> (handler, security)."""
+        by_path = {path: (handler, security) for path, (handler, security, _, _) in self.routes.items()}
+        return {
+            "ping": by_path["GET", "/api/v3/ping"],
+            "time": by_path["GET", "/api/v3/time"],
+            "exchangeInfo": by_path["GET", "/api/v3/exchangeInfo"],
+            "depth": by_path["GET", "/api/v3/depth"],
+            "trades.recent": by_path["GET", "/api/v3/trades"],
+            "trades.aggregate": by_path["GET", "/api/v3/aggTrades"],
+            "klines": by_path["GET", "/api/v3/klines"],
+            "ticker.24hr": by_path["GET", "/api/v3/ticker/24hr"],
+            "ticker.book": by_path["GET", "/api/v3/ticker/bookTicker"],
+            "ticker.price": by_path["GET", "/api/v3/ticker/price"],
+            "order.place": by_path["POST", "/api/v3/order"],
+            "order.test": by_path["POST", "/api/v3/order/test"],
+            "order.cancel": by_path["DELETE", "/api/v3/order"],
+            "order.status": by_path["GET", "/api/v3/order"],
+            "order.cancelReplace": by_path["POST", "/api/v3/order/cancelReplace"],
+            "order.amend.keepPriority": by_path["PUT", "/api/v3/order/amend/keepPriority"],
+            "openOrders.status": by_path["GET", "/api/v3/openOrders"],
+            "openOrders.cancelAll": by_path["DELETE", "/api/v3/openOrders"],
+            "account.status": by_path["GET", "/api/v3/account"],
+            "account.commission": by_path["GET", "/api/v3/account/commission"],
+            "allOrders": by_path["GET", "/api/v3/allOrders"],
+            "myTrades": by_path["GET", "/api/v3/myTrades"],
+        }
+
+
+class ApiConnection:
+    """The WebSocket API: requests by id, and the account's events once subscribed."""
+
+    def __init__(self, product: Any, ping_every: float = 20.0) -> None:
+        self.product = product
+        self.out: list[str | bytes] = []
+        self.closing: int | None = None
+        self.ping_every = ping_every
+        self.private = True
+        self._methods = product.api_methods()
+        self._logged_in: str | None = None
+        self._subscribed: dict[int, str] = {}
+        self._next = 0
+        self._unwatch: list[Callable[[], None]] = []
+
+    def receive(self, frame: str | bytes, now_ms: int) -> None:
+        """One request, one answer."""
+        product = self.product
+        product.now_ms = now_ms
+        number: Any = None
+        try:
+            asked = msgspec.json.decode(frame)
+            number = asked.get("id")
+            result = self._do(asked["method"], asked.get("params") or {})
+            product.weigh(1)
+            self._say({"id": number, "status": 200, "result": result, "rateLimits": self._limits()})
+        except ApiError as error:
+            body = {"id": number, "status": error.status, "error": {"code": error.code, "msg": error.text}}
+            self._say({**body, "rateLimits": self._limits()})
+        except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError):
+            text = "Malformed request."
+            self._say({"id": number, "status": 400, "error": {"code": -1135, "msg": text}, "rateLimits": []})
+
+    def _do(self, method: str, params: Mapping[str, Any]) -> Any:
+        match method:
+            case "session.logon":
+                self._logged_in = self._account(params)
+                return self._session(params["apiKey"])
+            case "session.status":
+                return self._session(None)
+            case "session.logout":
+                self._logged_in = None
+                return self._session(None)
+            case "userDataStream.subscribe":
+                if self._logged_in is None:
+                    raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+                return self._subscribe(self._logged_in)
+            case "userDataStream.subscribe.signature":
+                return self._subscribe(self._account(params))
+            case "userDataStream.unsubscribe":
+                self._end_subscriptions()
+                return {}
+            case "session.subscriptions":
+                return [{"subscriptionId": number} for number in self._subscribed]
+            case "userDataStream.start" | "userDataStream.ping" | "userDataStream.stop":
+                raise ApiError(-1000, "This method was removed on 2026-02-20.", 410)
+        found = self._methods.get(method)
+        if found is None:
+            raise ApiError(-1000, f"Unknown method {method}.", 400)
+        handler, security = found
+        account = ""
+        if security:
+            account = self._logged_in if self._logged_in and "apiKey" not in params else self._account(params)
+        text = {
+            name: value if isinstance(value, str) else encode(value).decode().strip('"')
+            for name, value in params.items()
+        }
+        return handler(account, text)
+
+    def _account(self, params: Mapping[str, Any]) -> str:
+        """Parameters without the signature, sorted, as they are; what is signed is text."""
+        key = self.product.keys.find(str(params.get("apiKey", "")))
+        if key is None:
+            raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+        signed = "&".join(f"{name}={_plain(params[name])}" for name in sorted(params) if name != "signature")
+        if not self.product.keys.verify_sha256(key, signed.encode(), str(params.get("signature", ""))):
+            raise ApiError(-1022, "Signature for this request is not valid.")
+        self.product.check_time(params)
+        return key.account
+
+    def _session(self, key: str | None) -> Any:
+        return {
+            "apiKey": key,
+            "authorizedSince": self.product.now_ms if self._logged_in else None,
+            "connectedSince": self.product.now_ms,
+            "returnRateLimits": True,
+            "serverTime": self.product.now_ms,
+            "userDataStream": bool(self._subscribed),
+        }
+
+    def _subscribe(self, account: str) -> Any:
+        if account in self._subscribed.values():
+            raise ApiError(-2035, "User Data Stream subscription is already active for this account.")
+        number, self._next = self._next, self._next + 1
+        self._subscribed[number] = account
+
+        def hear(event: AccountEvent) -> None:
+            for body in spot_events(self.product, event):
+                self._say({"subscriptionId": number, "event": body})
+
+        self._unwatch.append(self.product.exchange.watch_account(hear, account))
+        return {"subscriptionId": number}
+
+    def terminate(self) -> None:
+        """End the subscriptions as the venue may do at any time."""
+        for number in list(self._subscribed):
+            self._say({"subscriptionId": number, "event": {"e": "eventStreamTerminated", "E": self.product.now_ms}})
+        self._end_subscriptions()
+
+    def _end_subscriptions(self) -> None:
+        for end in self._unwatch:
+            end()
+        self._unwatch.clear()
+        self._subscribed.clear()
+
+    def _limits(self) -> list[dict[str, Any]]:
+        used = int(self.product._used.get("weight", 0))
+        return [
+            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": used}
+        ]
+
+    def tick(self, now_ms: int) -> None:
+        """Nothing is due by time here."""
+
+    def closed(self) -> None:
+        """Gone."""
+        self._end_subscriptions()
+
+    def _say(self, value: Any) -> None:
+        self.out.append(encode(value).decode())
+
+
+def spot_events(product: Product, event: AccountEvent) -> list[dict[str, Any]]:
+    """What an event of the exchange is on the wire."""
+    match event:
+        case OrderChanged() if event.key.startswith("spot:"):
+            return [_report(product, event)]
+        case BalanceChanged() if event.balance.wallet is Wallet.SPOT:
+            row = event.balance
+            held = {"a": row.asset, "f": product.number(row.available), "l": product.number(row.held)}
+            return [{"e": "outboundAccountPosition", "E": product.now_ms, "u": event.time, "B": [held]}]
+        case Filled():
+            return []  # told with the order
+    return []
+
+
+def _report(product: Product, event: OrderChanged) -> dict[str, Any]:
+    order, number = event.order, product.number
+    fill: Execution | None = event.fill
+    execution = {
+        Happening.ACCEPTED: "NEW",
+        Happening.TRIGGERED: "NEW",
+        Happening.FILLED: "TRADE",
+        Happening.AMENDED: "REPLACED",
+        Happening.ENDED: STATUS[order.status] if order.status.is_final else "NEW",
+    }[event.what]
+    status = STATUS[order.status]
+    if event.what is Happening.ACCEPTED:
+        status = "NEW"
+    cancelled = execution == "CANCELED"
+    report: dict[str, Any] = {
+        "e": "executionReport",
+        "E": product.now_ms,
+        "s": product.symbol(order.key),
+        "c": f"cx{secrets.token_hex(10)}" if cancelled else order.client_id,
+        "S": order.side.upper(),
+        "o": _type(order),
+        "f": order.tif.upper() if order.kind is not OrderKind.MARKET else "GTC",
+        "q": number(order.amount if order.amount is not None else order.filled),
+        "p": number(order.price),
+        "P": number(order.trigger),
+        "F": "0.00000000",
+        "g": -1,
+        "C": order.client_id if cancelled else "",
+        "x": execution,
+        "X": status,
+        "r": "NONE",
+        "i": order.id,
+        "l": number(fill.size if fill else None),
+        "z": number(order.filled if event.what is not Happening.ACCEPTED else None),
+        "L": number(fill.price if fill else None),
+        "n": number(fill.fee) if fill else "0",
+        "N": fill.fee_asset if fill else None,
+        "T": order.updated,
+        "t": fill.trade_id if fill else -1,
+        "I": event.sequence,
+        "w": status in ("NEW", "PARTIALLY_FILLED") and order.status is not OrderStatus.UNTRIGGERED,
+        "m": fill.maker if fill else False,
+        "M": False,
+        "O": order.created,
+        "Z": number(order.filled_value if event.what is not Happening.ACCEPTED else None),
+        "Y": number(fill.value if fill else None),
+        "Q": number(order.quote_amount),
+        "W": order.created,
+        "V": "EXPIRE_MAKER",
+    }
+    if order.status is OrderStatus.EXPIRED and order.end_reason is EndReason.SELF_TRADE:
+        report["X"] = report["x"] = "EXPIRED_IN_MATCH"
+    return report
+
+
+def _type(order: Order) -> str:
+    return "LIMIT_MAKER" if order.post_only else _NAMES[order.kind]
+
+
+def _client_id_ok(text: str) -> bool:
+    return 1 <= len(text) <= 36 and all(letter.isascii() and (letter.isalnum() or letter in "-_") for letter in text)
+
+
+def _plain(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+__all__ = ["ApiConnection", "Spot", "spot_events"]
