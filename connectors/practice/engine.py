@@ -6,12 +6,13 @@ is collected and told at its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from heapq import heappop, heappush
 
-from connectors.model import EndReason, InstrumentStatus, OrderKind, OrderStatus, Side, TimeInForce
+from msgspec import structs
+
+from connectors.model import EndReason, InstrumentStatus, OrderStatus, Side, TimeInForce
 from connectors.practice.grid import from_atoms
-from connectors.practice.ledger import Account, Holding, Ledger
+from connectors.practice.ledger import Account, Ledger
 from connectors.practice.market import ListedMarket
 from connectors.practice.matching import Change
 from connectors.practice.orders import LiveOrder
@@ -156,10 +157,8 @@ class Engine:
             raise Refusal(RefusalKind.NO_LIQUIDITY, "nobody is there to trade with")
         if order.quote_atoms:
             self._plan(order)
-        if order.by_market:
-            _, value = market.estimate(not order.bid, order.open)
-            if value < market.grid.min_value and not order.quote_atoms:
-                raise Refusal(RefusalKind.NOTIONAL_MINIMUM, f"value is below {market.listing.min_notional}")
+        if order.by_market and not order.quote_atoms and self._worst_value(order) < market.grid.min_value:
+            raise Refusal(RefusalKind.NOTIONAL_MINIMUM, f"value is below {market.listing.min_notional}")
         if request.tif is TimeInForce.FOK and not self._fillable(order):
             raise Refusal(RefusalKind.FOK, "the order cannot be filled whole")
         if market.listing.is_contract:
@@ -169,7 +168,7 @@ class Engine:
 
     def _plan(self, order: LiveOrder) -> None:
         """Turn an order by money into lots."""
-        lots, order.short = order.market.plan(not order.bid, order.quote_atoms)
+        lots, order.short = order.market.plan(not order.bid, order.quote_atoms, self._passed_over(order))
         if lots < order.market.grid.minimum:
             raise Refusal(RefusalKind.SIZE_MINIMUM, "this money does not come to the smallest size")
         order.lots = order.open = lots
@@ -178,9 +177,7 @@ class Engine:
         """Atoms that a spot order may use up: of quote to buy, of base to sell."""
         if not order.bid:
             return order.open * order.market.grid.lot_atoms
-        if order.by_market:
-            return order.market.estimate(False, order.open)[1]
-        return order.market.grid.value(order.ticks, order.open)
+        return self._worst_value(order)
 
     def _waiting_hold(self, order: LiveOrder) -> int:
         """What an order blocks while it waits: on spot as if it worked at its limit or trigger, else nothing."""
@@ -217,12 +214,19 @@ class Engine:
             free = from_atoms(max(0, state.equity - state.held))
             raise Refusal(RefusalKind.MARGIN, f"{from_atoms(after - before + fee)} needed, {free} available")
 
-    @staticmethod
-    def _worst_value(order: LiveOrder) -> int:
+    def _worst_value(self, order: LiveOrder) -> int:
+        """Most that its open lots can come to: at the limit, or against what is in the book."""
         market = order.market
         if order.by_market:
-            return market.estimate(not order.bid, order.open)[1]
+            return market.estimate(not order.bid, order.open, self._passed_over(order))
         return market.grid.value(order.ticks, order.open)
+
+    @staticmethod
+    def _passed_over(order: LiveOrder) -> frozenset[int]:
+        """Own orders that would end instead of trading with this one."""
+        if order.self_trade is not SelfTrade.CANCEL_OLDEST or order.account.rules.quiet:
+            return frozenset()
+        return frozenset(order.account.open)
 
     @staticmethod
     def _reducible(order: LiveOrder) -> int:
@@ -453,8 +457,9 @@ class Engine:
     def shrink(self, order: LiveOrder, lots: int, client_id: str) -> None:
         """Lower the total to `lots` (above what is filled); a resting order keeps its place."""
         less = order.lots - lots
+        order.request = structs.replace(order.request, amount=order.market.grid.size(lots))
         self._rename(order, client_id)
-        if order.resting:
+        if order.resting and less:
             self._book_changed(order.market, order.market.book.reduce(order, less))
         else:
             order.open -= less

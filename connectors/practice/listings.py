@@ -56,3 +56,63 @@ class Listing(Struct, frozen=True, kw_only=True):
     def is_contract(self) -> bool:
         """Whether it is traded on margin."""
         return self.market is not Market.SPOT
+
+
+def _spot(base: str, tick: str, step: str, reference: str, activity: float) -> Listing:
+    return Listing(
+        base=base,
+        quote="USDT",
+        tick=Decimal(tick),
+        step=Decimal(step),
+        reference=Decimal(reference),
+        min_notional=Decimal(5),
+        activity=activity,
+    )
+
+
+def _perp(base: str, tick: str, step: str, reference: str, activity: float, leverage: int) -> Listing:
+    return Listing(
+        base=base,
+        quote="USDT",
+        market=Market.PERP,
+        unit=Unit.LINEAR,
+        tick=Decimal(tick),
+        step=Decimal(step),
+        reference=Decimal(reference),
+        min_notional=Decimal(5),
+        maker=2 * BIPS,
+        taker=5 * BIPS,
+        max_leverage=leverage,
+        activity=activity,
+    )
+
+
+DEFAULT: tuple[Listing, ...] = (
+    _spot("BTC", "0.01", "0.00001", "62800", 1.0),
+    _spot("ETH", "0.01", "0.0001", "2318", 0.7),
+    _spot("SOL", "0.01", "0.001", "98.6", 0.4),
+    _spot("BNB", "0.01", "0.001", "718", 0.25),
+    _spot("XRP", "0.0001", "0.1", "1.418", 0.3),
+    _spot("DOGE", "0.00001", "1", "0.11246", 0.25),
+    _spot("LINK", "0.01", "0.01", "10.48", 0.12),
+    _spot("LTC", "0.01", "0.001", "61.27", 0.12),
+    _spot("AVAX", "0.01", "0.01", "10.9", 0.12),
+    _spot("ADA", "0.0001", "0.1", "0.29", 0.15),
+    _spot("DOT", "0.001", "0.01", "2.32", 0.1),
+    _perp("BTC", "0.1", "0.001", "62800", 0.9, 100),
+    _perp("ETH", "0.01", "0.001", "2318", 0.6, 100),
+    _perp("SOL", "0.01", "0.01", "98.6", 0.35, 50),
+    Listing(
+        base="BTC",
+        quote="USD",
+        market=Market.PERP,
+        unit=Unit.INVERSE,
+        tick=Decimal("0.5"),
+        step=Decimal(100),
+        reference=Decimal(62_800),
+        maker=2 * BIPS,
+        taker=5 * BIPS,
+        max_leverage=100,
+        activity=0.3,
+    ),
+)

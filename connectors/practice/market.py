@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
-from connectors.model import InstrumentStatus, OrderKind
-from connectors.practice.grid import Grid, to_atoms
+from connectors.model import InstrumentStatus, Side
+from connectors.practice.grid import Grid, from_atoms, to_atoms
 from connectors.practice.listings import Listing
 from connectors.practice.marks import Mark
 from connectors.practice.matching import Change, InstrumentBook
-from connectors.practice.tape import Print, Tape
+from connectors.practice.tape import Print, Row, Tape
 from connectors.practice.terms import (
     Bar,
     BookLevel,
@@ -20,10 +22,10 @@ from connectors.practice.terms import (
     TickerImage,
     TriggerOn,
 )
-from connectors.practice.grid import from_atoms
-from connectors.practice.tape import Row
 from connectors.practice.triggers import TriggerBook
-from connectors.model import Side
+
+if TYPE_CHECKING:
+    from connectors.practice.orders import LiveOrder
 
 
 class ListedMarket:
@@ -35,8 +37,8 @@ class ListedMarket:
         reference = self.grid.ticks(listing.reference)
         self.book = InstrumentBook()
         self.tape = Tape(reference)
-        self.on_last = TriggerBook()
-        self.on_mark = TriggerBook()
+        self.on_last: TriggerBook[LiveOrder] = TriggerBook()
+        self.on_mark: TriggerBook[LiveOrder] = TriggerBook()
         self.mark = Mark(reference, now) if listing.is_contract else None
         self.status = InstrumentStatus.TRADING
         self.open_lots = 0  # contracts that someone is long
@@ -66,7 +68,7 @@ class ListedMarket:
             raise Refusal(RefusalKind.NOTIONAL_MINIMUM, f"{amount} is below {self.listing.min_notional}")
         return atoms
 
-    def triggers(self, request: NewOrder) -> TriggerBook:
+    def triggers(self, request: NewOrder) -> TriggerBook[LiveOrder]:
         """Where an order of this kind waits."""
         return self.on_mark if request.trigger_on is TriggerOn.MARK else self.on_last
 
@@ -80,25 +82,33 @@ class ListedMarket:
         self.low = trade.ticks if self.low is None else min(self.low, trade.ticks)
         self.high = trade.ticks if self.high is None else max(self.high, trade.ticks)
 
-    def estimate(self, bid: bool, lots: int) -> tuple[int, int]:
-        """What taking `lots` from the bids (or asks) would come to: lots that are there, and their value."""
-        found = value = 0
-        for ticks, level in self.book.side(bid).walk():
-            taken = min(level.lots, lots - found)
-            found += taken
+    def estimate(self, bid: bool, lots: int, without: frozenset[int] = frozenset()) -> int:
+        """Value of taking `lots` from the bids (or asks), as far as they are there, orders `without` left aside."""
+        value = 0
+        for ticks, there in self._there(bid, without):
+            taken = min(there, lots)
+            lots -= taken
             value += self.grid.value(ticks, taken)
-            if found == lots:
+            if not lots:
                 break
-        return found, value
+        return value
 
-    def plan(self, bid: bool, atoms: int) -> tuple[int, bool]:
+    def _there(self, bid: bool, without: frozenset[int]) -> Iterator[tuple[int, int]]:
+        """Prices and lots of one side from the best on."""
+        for ticks, level in self.book.side(bid).walk():
+            if without:
+                yield ticks, sum(order.open for order in level.queue.values() if order.id not in without)
+            else:
+                yield ticks, level.lots
+
+    def plan(self, bid: bool, atoms: int, without: frozenset[int] = frozenset()) -> tuple[int, bool]:
         """Lots that `atoms` of quote come to against the bids (or asks), and whether the book holds too little."""
         lots = 0
-        for ticks, level in self.book.side(bid).walk():
-            taken = min(level.lots, self.grid.affordable(ticks, atoms))
+        for ticks, there in self._there(bid, without):
+            taken = min(there, self.grid.affordable(ticks, atoms))
             lots += taken
             atoms -= self.grid.value(ticks, taken)
-            if taken < level.lots:
+            if taken < there:
                 return lots, False
         return lots, True
 

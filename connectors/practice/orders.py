@@ -53,7 +53,9 @@ class LiveOrder(Resting):
             lots = grid.lots(request.amount)
         else:
             self.quote_atoms = market.quote_atoms(request)
-        super().__init__(0, request.side is Side.BUY, grid.ticks(request.price) if request.price is not None else 0, lots)
+        super().__init__(
+            0, request.side is Side.BUY, grid.ticks(request.price) if request.price is not None else 0, lots
+        )
         self.lots = lots
         self.trigger = grid.ticks(request.trigger) if request.trigger is not None else 0
         stop = request.kind in (OrderKind.STOP, OrderKind.STOP_LIMIT)

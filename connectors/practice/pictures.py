@@ -44,9 +44,7 @@ def margin_state(account: Account, asset: str, markets: Mapping[str, ListedMarke
     return MarginState(purse.total if purse is not None else 0, unrealised, held, maintenance)
 
 
-def balance_image(
-    account: Account, wallet: Wallet, asset: str, markets: Mapping[str, ListedMarket]
-) -> AssetBalance:
+def balance_image(account: Account, wallet: Wallet, asset: str, markets: Mapping[str, ListedMarket]) -> AssetBalance:
     """One asset in one wallet."""
     if wallet is Wallet.SPOT:
         purse = account.purses[wallet].get(asset)
@@ -86,9 +84,7 @@ def position_image(account: Account, market: ListedMarket, markets: Mapping[str,
     )
 
 
-def _liquidation_price(
-    account: Account, market: ListedMarket, markets: Mapping[str, ListedMarket]
-) -> Decimal | None:
+def _liquidation_price(account: Account, market: ListedMarket, markets: Mapping[str, ListedMarket]) -> Decimal | None:
     """Mark at which equity meets maintenance while all other positions stay as they are."""
     holding, listing = account.holding(market.grid), market.listing
     entry = market.grid.entry(holding.lots, holding.cost)

@@ -91,8 +91,8 @@ class TriggerOn(Enum):
 class AccountRules(Struct, frozen=True, kw_only=True):
     """How an account is treated; a venue's practice side sets what its venue does.
 
-    `recorded`: refusals of these kinds (FOK, POST_ONLY, NO_LIQUIDITY, REDUCE_ONLY) do not raise: the order is taken, has an id and
-    an ACCEPTED event, and ends at once without a fill (venues that answer "expired" or "cancelled" instead of an error).
+    `recorded`: refusals of these kinds (FOK, POST_ONLY, NO_LIQUIDITY, REDUCE_ONLY) do not raise: the order is taken, has
+    an id and an ACCEPTED event, and ends at once without a fill (venues that answer "expired" or "cancelled" instead of an error).
     `quiet`: no order, fill, balance or position events are made and ended orders are forgotten (the crowd).
     `house`: may hold positions without margin and is never liquidated (crowd, fee and insurance accounts).
     """
@@ -107,7 +107,7 @@ class AccountRules(Struct, frozen=True, kw_only=True):
 
 class NewOrder(Struct, frozen=True, kw_only=True):
     """A request to trade. Exactly one of `amount` (the listing's unit) and `quote_amount` (MARKET on spot only: money
-    to spend when buying, to receive at least when selling, both rounded down to a lot) is set.
+    to spend or to receive at most, rounded down to what whole lots come to) is set.
 
     `price` goes with LIMIT, STOP_LIMIT and TAKE_PROFIT_LIMIT; `trigger` with the four conditional kinds. A stop buys
     when the watched price is at or above its trigger (sells: at or below); a take-profit the other way round.
@@ -135,8 +135,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """Everything that is known of an order at one moment.
 
     `amount` is None for a market order by money (`quote_amount`). `filled` is cumulative; `filled_value` the exact sum
-    of price x size (INVERSE: of the value in the settle asset), so `average` = filled_value / filled on spot. `fee` is cumulative,
-    negative = rebate. `held` is what the order itself blocks of `held_asset` (spot only; contracts share margin).
+    of price x size (INVERSE: of the value in the settle asset), so `average` = filled_value / filled on spot. `fee` is
+    cumulative, negative = rebate. `held` is what the order itself blocks of `held_asset` (spot only; contracts share margin).
     `revision` rises with every change of this order. `text` says in words why it ended, "" while it lives.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 
 class Waiting(Protocol):
@@ -15,15 +15,18 @@ class Waiting(Protocol):
     ticket: int
 
 
-class TriggerBook:
+WaitingT = TypeVar("WaitingT", bound=Waiting)
+
+
+class TriggerBook(Generic[WaitingT]):
     """Two heaps: what starts when the price rises to its trigger, and what starts when it falls to it."""
 
     def __init__(self) -> None:
-        self._rising: list[tuple[int, int, Waiting]] = []
-        self._falling: list[tuple[int, int, Waiting]] = []
+        self._rising: list[tuple[int, int, WaitingT]] = []
+        self._falling: list[tuple[int, int, WaitingT]] = []
         self._tickets = 0
 
-    def add(self, order: Waiting) -> None:
+    def add(self, order: WaitingT) -> None:
         """Wait from now on (again, after its trigger was changed)."""
         self._tickets += 1
         order.ticket = self._tickets
@@ -32,14 +35,9 @@ class TriggerBook:
         else:
             heappush(self._falling, (-order.trigger, order.ticket, order))
 
-    @staticmethod
-    def remove(order: Waiting) -> None:
-        """Wait no longer."""
-        order.ticket = 0
-
-    def due(self, low: int, high: int) -> list[Waiting]:
+    def due(self, low: int, high: int) -> list[WaitingT]:
         """Take out what triggers between these prices, in the order of the ids."""
-        found: list[Waiting] = []
+        found: list[WaitingT] = []
         for heap, reached in ((self._rising, high), (self._falling, -low)):
             while heap and heap[0][0] <= reached:
                 _, ticket, order = heappop(heap)
