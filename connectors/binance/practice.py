@@ -343,7 +343,7 @@ class Product:
             raise ApiError(-1102, "Mandatory parameter 'timeInForce' was not sent, was empty/null, or malformed.")
         if (name == "LIMIT_MAKER" or kind is OrderKind.MARKET) and tif:
             raise ApiError(-1106, "Parameter 'timeInForce' sent when not required.")
-        fields: dict[str, Decimal | None] = {}
+        fields: dict[str, Any] = {}
         for field, source in (("amount", "quantity"), ("quote_amount", "quoteOrderQty"), ("price", "price")):
             fields[field] = dec(str(params[source]), source) if params.get(source) not in (None, "") else None
         trigger = params.get("stopPrice") or params.get("triggerPrice")

@@ -220,7 +220,7 @@ class Spot(Product):
         except Refusal as refusal:
             raise self.refuse(refusal) from None
         kind = params.get("newOrderRespType") or ("FULL" if params["type"] in ("MARKET", "LIMIT") else "ACK")
-        answer = {
+        answer: dict[str, Any] = {
             "symbol": listing.base + listing.quote,
             "orderId": order.id,
             "orderListId": -1,

@@ -1,0 +1,357 @@
+"""Accounts: one venue in one environment, with its session, balances, positions, fees and health.
+
+A practice account brings its own exchange on loopback. A closed venue refuses anything but practice, honestly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from PySide6.QtCore import QObject, Signal
+
+from connectors import catalogue
+from connectors.contract import Environment, Event, Lifecycle
+from connectors.errors import VenueError
+from connectors.model import Balance, Fees, Fill, Instrument, OrderUpdate, Position
+from connectors.runtime.record import Recorder
+from connectors.runtime.session import ConnectionHealth, Session
+
+if TYPE_CHECKING:
+    from app.vault import Vault
+    from connectors.contract import Venue
+    from connectors.practice.server import PracticeServer
+    from connectors.sync import BookSync
+
+_log = logging.getLogger(__name__)
+
+
+class AccountState(StrEnum):
+    """How an account does."""
+
+    OFF = "off"
+    CONNECTING = "connecting"
+    READY = "ready"
+    DEGRADED = "degraded"  # market data runs, the private stream does not
+    FAILED = "failed"
+
+
+class AccountObserver(Protocol):
+    """Whoever deals with orders."""
+
+    def account_event(self, account: Account, event: object, family: str) -> None:
+        """News of the private stream."""
+        ...
+
+    def account_ready(self, account: Account) -> None:
+        """Connected, and the first lists were read."""
+        ...
+
+    def account_lost(self, account: Account, why: str) -> None:
+        """The private connection is gone."""
+        ...
+
+
+class Account(QObject):
+    """See the module. `session` is a Session, or a ReplaySource in replay; None while off. `text` says what is wrong."""
+
+    changed = Signal()
+
+    def __init__(self, venue: Venue, environment: Environment, owner: Accounts) -> None:
+        super().__init__()
+        self.venue = venue
+        self.environment = environment
+        self.id = f"{venue.slug}:{environment}"
+        self.state = AccountState.OFF
+        self.text = ""
+        self.session: Any = None
+        self.server: PracticeServer | None = None
+        self.balances: dict[tuple[str, str], Balance] = {}
+        self.positions: dict[str, Position] = {}
+        self.version = 0  # of balances and positions
+        self.recorder: Recorder | None = None
+        self._owner = owner
+        self._fees: dict[str, Fees] = {}
+        self._fees_asked: set[str] = set()
+        self._ready: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.venue.name} {self.environment}"
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """By key; empty while off."""
+        return self.session.instruments if self.session is not None else {}
+
+    @property
+    def can_trade(self) -> bool:
+        """Whether orders can go out at all."""
+        return self.state is AccountState.READY
+
+    # life
+
+    async def start(self) -> None:
+        """Connect. What goes wrong stands in `state` and `text`; nothing is raised."""
+        if self.state not in (AccountState.OFF, AccountState.FAILED):
+            return
+        self._set(AccountState.CONNECTING, "Connecting")
+        try:
+            hosts, secrets = await self._where()
+            if secrets:
+                self._owner.hide(secrets)
+            self.session = Session(
+                self.venue,
+                self.environment if self.environment is not Environment.PRACTICE else Environment.LIVE,
+                hosts=hosts,
+                secrets=secrets,
+                listener=self,
+                recorder=self._recorder(secrets),
+            )
+            await self.session.start()
+        except VenueError as error:
+            await self._give_up(f"{self.venue.name} could not be reached: {error}")
+        except OSError as error:
+            await self._give_up(f"{self.venue.name} could not be started: {error}")
+        else:
+            if not secrets:
+                self._set(AccountState.DEGRADED, "Market data only: no key.")
+            self._owner.changed.emit(self.id)
+
+    async def stop(self) -> None:
+        """Disconnect; a practice exchange ends with its account."""
+        session, self.session = self.session, None
+        if session is not None:
+            await session.stop()
+        server, self.server = self.server, None
+        if server is not None:
+            await server.stop()
+        self._ready.clear()
+        self._set(AccountState.OFF, "")
+        self._owner.changed.emit(self.id)
+
+    async def _where(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Hosts and secrets for the environment. Raises VenueError with an honest sentence where there is no way."""
+        if self.environment is Environment.PRACTICE:
+            from connectors.practice.server import PracticeServer
+
+            self.server = PracticeServer(self.venue)
+            await self.server.start()
+            return self.server.hosts, self.server.credentials
+        if self.venue.standing.lifecycle is Lifecycle.CLOSED:
+            raise VenueError(
+                f"{self.venue.name} closed {self.venue.standing.since}. It runs against the practice exchange only."
+            )
+        if self.environment is Environment.PAPER:
+            raise VenueError("paper trading is not in this build")
+        return {}, self._owner.vault.load(self.venue.slug, self.environment) or {}
+
+    def _recorder(self, secrets: dict[str, str]) -> Recorder | None:
+        folder = self._owner.recordings
+        if folder is None:
+            return None
+        import time
+
+        name = f"{self.venue.slug}-{self.environment}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.jsonl.zst"
+        self.recorder = Recorder(folder / name, secrets.values())
+        return self.recorder
+
+    async def _give_up(self, text: str) -> None:
+        _log.warning("%s", text)
+        session, self.session = self.session, None
+        if session is not None:
+            await session.stop()
+        self._set(AccountState.FAILED, text)
+
+    def _set(self, state: AccountState, text: str) -> None:
+        self.state, self.text = state, text
+        self.version += 1
+        self.changed.emit()
+        self._owner.changed.emit(self.id)
+
+    # what it holds
+
+    def instrument(self, wire: str, family: str) -> Instrument | None:
+        """By the venue's own name."""
+        return self.session.instrument(family, wire) if self.session is not None else None
+
+    def sync(self, instrument: Instrument) -> BookSync | None:
+        """The book of an instrument, if anybody looks at it."""
+        return self.session.sync(instrument) if self.session is not None else None
+
+    def available(self, instrument: Instrument) -> dict[str, Decimal]:
+        """What can be spent by the instrument's family, by asset."""
+        return {
+            asset: balance.available if balance.available is not None else balance.total or Decimal(0)
+            for (family, asset), balance in self.balances.items()
+            if family == instrument.family
+        }
+
+    def position(self, instrument: Instrument) -> Position | None:
+        """The open position in a contract."""
+        return self.positions.get(instrument.key)
+
+    def fees(self, instrument: Instrument) -> Fees | None:
+        """Rates, once the venue told them; asked for at the first look."""
+        if instrument.key not in self._fees and instrument.key not in self._fees_asked and self.can_trade:
+            self._fees_asked.add(instrument.key)
+            self._owner.spawn(self._ask_fees(instrument))
+        return self._fees.get(instrument.key)
+
+    async def _ask_fees(self, instrument: Instrument) -> None:
+        try:
+            self._fees[instrument.key] = await self.session.fees(instrument)
+        except VenueError as error:
+            _log.info("no fee rates of %s: %s", instrument.key, error)
+        self.version += 1
+        self.changed.emit()
+
+    async def refresh(self) -> None:
+        """Read balances and positions anew. Raises VenueError."""
+        await self.session.refresh_account()
+
+    def health(self) -> list[ConnectionHealth]:
+        """Its connections."""
+        return self.session.health if self.session is not None else []
+
+    # what its session tells (session.Listener)
+
+    def market(self, event: Event, instrument: Instrument) -> None:
+        """Hand market events to the feeds."""
+        self._owner.market(event, instrument, self.environment)
+
+    def account(self, event: OrderUpdate | Fill | Balance | Position, family: str) -> None:
+        """Balances and positions stay here, orders and fills go to the desk."""
+        if isinstance(event, Balance):
+            self._take_balance(event, family)
+        elif isinstance(event, Position):
+            self._take_position(event, family)
+        else:
+            for observer in self._owner.observers:
+                observer.account_event(self, event, family)
+
+    def _take_balance(self, event: Balance, family: str) -> None:
+        key = (family, event.asset)
+        old = self.balances.get(key)
+        if old is not None and (event.available is None or event.held is None):
+            # a sparse event moves the total; what is available moves with it until it is read again
+            moved = (event.total or Decimal(0)) - (old.total or Decimal(0)) if event.total is not None else Decimal(0)
+            available = event.available if event.available is not None else (old.available or Decimal(0)) + moved
+            held = event.held if event.held is not None else old.held
+            total = event.total if event.total is not None else old.total
+            event = Balance(
+                asset=event.asset, family=family, total=total, available=available, held=held, time=event.time
+            )
+        self.balances[key] = event
+        self.version += 1
+        self.changed.emit()
+
+    def _take_position(self, event: Position, family: str) -> None:
+        instrument = self.instrument(event.wire, family)
+        if instrument is None:
+            return
+        if event.size == 0:
+            self.positions.pop(instrument.key, None)
+        else:
+            old = self.positions.get(instrument.key)
+            fields = {name: getattr(event, name) for name in Position.__struct_fields__}
+            if old is not None:
+                fields |= {name: getattr(old, name) for name, value in fields.items() if value is None}
+            self.positions[instrument.key] = Position(**fields)
+        self.version += 1
+        self.changed.emit()
+
+    def ready(self, family: str) -> None:
+        """A private stream runs; when all do, the account trades."""
+        self._ready.add(family)
+        if len(self._ready) == len(self.venue.families):
+            self._set(AccountState.READY, "")
+            for observer in self._owner.observers:
+                observer.account_ready(self)
+
+    def lost(self, family: str, why: str) -> None:
+        """A private stream is gone."""
+        self._ready.discard(family)
+        if self.state is AccountState.READY:
+            self._set(AccountState.DEGRADED, f"The private connection was lost ({why}); connecting again.")
+            for observer in self._owner.observers:
+                observer.account_lost(self, why)
+        elif self.session is not None and self.session.problem:
+            self._set(AccountState.FAILED, self.session.problem)
+
+    def declined(self, text: str) -> None:
+        """The venue refused a subscription."""
+        self.text = text
+        self.changed.emit()
+
+
+class Accounts(QObject):
+    """All accounts. `focus` is the one that new panels and the ticket use. `changed` gives an account's id."""
+
+    changed = Signal(str)
+    focus_changed = Signal(str)
+
+    def __init__(
+        self, vault: Vault, *, recordings: Path | None = None, hide: Callable[[Any], None] = lambda secrets: None
+    ) -> None:
+        super().__init__()
+        self.vault = vault
+        self.recordings = recordings
+        self.accounts: dict[str, Account] = {}
+        self.observers: list[AccountObserver] = []
+        self.market: Callable[[Event, Instrument, Environment], None] = lambda event, instrument, environment: None
+        self._hide = hide
+        self._focus = ""
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def add_observer(self, observer: AccountObserver) -> None:
+        """Tell it about orders."""
+        self.observers.append(observer)
+
+    def hide(self, secrets: dict[str, str]) -> None:
+        """Keep these out of logs."""
+        self._hide(secrets.values())
+
+    @property
+    def focus(self) -> Account | None:
+        """The account in use."""
+        return self.accounts.get(self._focus)
+
+    def set_focus(self, account_id: str) -> None:
+        """Use another account."""
+        if account_id != self._focus and account_id in self.accounts:
+            self._focus = account_id
+            self.focus_changed.emit(account_id)
+
+    def add(self, slug: str, environment: Environment) -> Account:
+        """The account of a venue in an environment, made if needed, not started. Raises VenueUnknown."""
+        account_id = f"{slug}:{environment}"
+        if account_id not in self.accounts:
+            self.accounts[account_id] = Account(catalogue.load(slug), environment, self)
+            if not self._focus:
+                self._focus = account_id
+            self.changed.emit(account_id)
+        return self.accounts[account_id]
+
+    def spawn(self, work: Any) -> None:
+        """Run something in the background; its failure is logged."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("an error on this side: %r", error, exc_info=error)
+
+    async def stop(self) -> None:
+        """Stop all."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*(account.stop() for account in self.accounts.values()), return_exceptions=True)

@@ -1,0 +1,94 @@
+"""Paths, preferences, limits and layouts. No secrets. One JSON file, written atomically; a broken one is kept aside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import platformdirs
+from msgspec import Struct
+
+from app.guard import Limits
+
+SCHEMA = 1
+
+
+class Preferences(Struct, kw_only=True, omit_defaults=True):
+    """Everything that the trader can choose. `layouts` by workspace, `welcome` shows the strip of the first start."""
+
+    schema: int = SCHEMA
+    theme: str = "dark"
+    colour_blind: bool = False
+    welcome: bool = True
+    workspace: str = "Trade"
+    watchlist: list[str] = []
+    layouts: dict[str, str] = {}
+    links: dict[str, str] = {}
+    sizes: dict[str, list[str]] = {}
+    limits: dict[str, Limits] = {}
+    arm_minutes: float = 15.0
+    recording: bool = False
+    accounts: list[str] = []
+
+
+class Settings:
+    """`data`, `config` and `logs` are folders. `notice` says what was wrong with the file at the start, if anything."""
+
+    def __init__(self) -> None:
+        home = os.environ.get("FATHOM_HOME")
+        dirs = platformdirs.PlatformDirs("fathom", appauthor=False)
+        self.config = Path(home) / "config" if home else Path(dirs.user_config_path)
+        self.data = Path(home) / "data" if home else Path(dirs.user_data_path)
+        self.logs = Path(home) / "logs" if home else Path(dirs.user_log_path)
+        self.notice = ""
+        self.path = self.config / "settings.json"
+        self.preferences = self._load()
+
+    @property
+    def journal(self) -> Path:
+        """The order journal."""
+        return self.data / "journal.sqlite"
+
+    @property
+    def recordings(self) -> Path:
+        """Recorded traffic."""
+        return self.data / "recordings"
+
+    @property
+    def quarters(self) -> Path:
+        """Imported tables of later quarters."""
+        return self.data / "catalogue"
+
+    def limits(self, account: str) -> Limits:
+        """The trader's limits for an account, or the defaults."""
+        return self.preferences.limits.get(account, Limits())
+
+    def save(self) -> None:
+        """Write everything. Raises OSError."""
+        self.config.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self.preferences), indent=2))
+        partial.replace(self.path)
+
+    def set(self, name: str, value: Any) -> None:
+        """Change one preference and save."""
+        setattr(self.preferences, name, value)
+        self.save()
+
+    def _load(self) -> Preferences:
+        try:
+            raw = self.path.read_bytes()
+        except FileNotFoundError:
+            return Preferences()
+        except OSError as error:
+            self.notice = f"The settings could not be read ({error}); the defaults are used."
+            return Preferences()
+        try:
+            return msgspec.json.decode(raw, type=Preferences)
+        except msgspec.DecodeError as error:
+            aside = self.path.with_suffix(".broken.json")
+            self.path.replace(aside)
+            self.notice = f"The settings could not be understood ({error}). They were kept as {aside.name}; the defaults are used."
+            return Preferences()

@@ -1,0 +1,99 @@
+"""The terminal: builds every part, starts and stops them in order. The one place where parts meet; there are no globals."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from PySide6.QtCore import QObject
+
+from app.accounts import Account, Accounts, AccountState
+from app.catalogue import Catalogue
+from app.desk import Desk
+from app.journal import Journal
+from app.log import Logs
+from app.markets import Markets
+from app.settings import Settings
+from app.vault import Vault
+from connectors import catalogue as connectors
+from connectors.contract import Environment
+from connectors.runtime.replay import ReplaySource, hosts_of
+
+_log = logging.getLogger(__name__)
+
+FIRST_VENUE = "binance"  # the Gold venue of the quarter
+
+
+class Terminal(QObject):
+    """`replay`: a recording to show instead of connecting anywhere; `venue` its slug if the file does not tell."""
+
+    def __init__(
+        self, *, replay: Path | None = None, venue: str = "", speed: float = 1.0, settings: Settings | None = None
+    ) -> None:
+        super().__init__()
+        self.settings = settings or Settings()
+        self.logs = Logs(self.settings.logs)
+        self.vault = Vault()
+        self.catalogue = Catalogue(self.settings.quarters)
+        recordings = self.settings.recordings if self.settings.preferences.recording else None
+        self.accounts = Accounts(self.vault, recordings=recordings, hide=self.logs.hide)
+        self.markets = Markets(self.accounts)
+        self.accounts.market = self.markets.market
+        self.journal = Journal(self.settings.journal)
+        self.desk = Desk(self.accounts, self.markets, self.journal, self.settings)
+        self._replay = replay
+        self._venue = venue
+        self._speed = speed
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether a recording is shown."""
+        return self._replay is not None
+
+    async def start(self) -> None:
+        """Start the desk and the first account. A recording that can't be read raises OSError or ValueError."""
+        await self.desk.start()
+        if self._replay is not None:
+            await self._start_replay(self._replay)
+            return
+        wanted = self.settings.preferences.accounts or [f"{FIRST_VENUE}:{Environment.PRACTICE}"]
+        for account_id in wanted:
+            slug, _, environment = account_id.partition(":")
+            if slug in connectors.slugs() and environment in set(Environment):
+                account = self.accounts.add(slug, Environment(environment))
+                await account.start()
+
+    async def _start_replay(self, path: Path) -> None:
+        slug = self._venue or venue_of(path)
+        account: Account = self.accounts.add(slug, Environment.LIVE)
+        account.session = ReplaySource(path, account.venue, listener=account, speed=self._speed)
+        await account.session.start()
+        account.state, account.text = AccountState.DEGRADED, f"Replaying {path.name}; nothing can be traded."
+        self.accounts.changed.emit(account.id)
+
+    async def stop(self) -> None:
+        """Stop everything in reverse order, within seconds."""
+        try:
+            async with asyncio.timeout(8):
+                await self.desk.stop()
+                await self.accounts.stop()
+        except TimeoutError:
+            _log.warning("something did not stop in time")
+        self.logs.close()
+
+
+def venue_of(path: Path) -> str:
+    """Whose recording this is, by the hosts in it. Raises OSError, ValueError."""
+    known: dict[str, str] = {}
+    from urllib.parse import urlsplit
+
+    for slug in connectors.slugs():
+        for family in connectors.load(slug).families:
+            for endpoint in family.endpoints:
+                for url in filter(None, (endpoint.url, endpoint.testnet)):
+                    known[urlsplit(url).hostname or ""] = slug
+    for host in hosts_of(path):
+        if host in known:
+            return known[host]
+    raise ValueError(f"{path.name} names no host of a known venue; say whose it is with --venue SLUG")
