@@ -29,6 +29,7 @@ from connectors.practice.matching import Change
 from connectors.practice.orders import LiveOrder
 from connectors.practice.outbox import Outbox
 from connectors.practice.pictures import balance_image, margin_state, position_image
+from connectors.practice.seat import Seat
 from connectors.practice.tape import MINUTE, Print, Row
 from connectors.practice.terms import (
     AccountEvent,
@@ -481,6 +482,10 @@ class Exchange:
         oldest first, and the latest trades, all in whole ticks, lots and atoms. Raises ValueError if it has traded.
         """
         self._market(key).tape.load(dict(bars), trades)
+
+    def seat(self, account: str, key: str) -> Seat:
+        """A place in one market for a trader that lives in this process and counts in ticks and lots."""
+        return Seat(self._ledger.account(account), self._market(key), self._engine, self._outbox)
 
     def number_of_events(self) -> int:
         """The global sequence number of the last event."""

@@ -189,7 +189,7 @@ class Tape:
             begin = at
             while at < len(rows) and rows[at].start < opening + interval:
                 at += 1
-            bar = _merged(opening, rows[begin:at], close)
+            bar = merged(opening, rows[begin:at], close)
             close = bar.close
             bars.append(bar)
         return bars
@@ -198,11 +198,11 @@ class Tape:
         """Statistics of the last 24 h."""
         opened = now - now % MINUTE - DAY + MINUTE
         rows = self._bars[MINUTE].since(opened)
-        bar = _merged(opened, rows, self.last)
+        bar = merged(opened, rows, self.last)
         return DayStatistics(opened, bar.open, bar.high, bar.low, bar.lots, bar.value, bar.trades)
 
 
-def _merged(start: int, rows: list[Row], close: int) -> Row:
+def merged(start: int, rows: list[Row], close: int) -> Row:
     """One bar made of several; flat at `close` if there are none."""
     if not rows:
         return Row(start, close, close, close, close, 0, 0, 0, 0)

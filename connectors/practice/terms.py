@@ -92,7 +92,7 @@ class AccountRules(Struct, frozen=True, kw_only=True):
     """How an account is treated; a venue's practice side sets what its venue does.
 
     `recorded`: refusals of these kinds (FOK, POST_ONLY, NO_LIQUIDITY, REDUCE_ONLY) do not raise: the order is taken, has
-    an id and an ACCEPTED event, and ends at once without a fill (venues that answer "expired" or "cancelled" instead of an error).
+    an id and an ACCEPTED event, and ends at once without a fill (venues that answer "expired" instead of an error).
     `quiet`: no order, fill, balance or position events are made and ended orders are forgotten (the crowd).
     `house`: may hold positions without margin and is never liquidated (crowd, fee and insurance accounts).
     """
