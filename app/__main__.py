@@ -1,0 +1,89 @@
+"""`fathom`: the door. Arguments, the qasync loop, crash handling; the only place in app that imports ui."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from app.cli import parse, run_command
+
+_log = logging.getLogger("fathom")
+
+
+def main() -> int:
+    """Run a command, or open the window."""
+    arguments = parse(sys.argv[1:])
+    if arguments.command is not None and not (arguments.command == "replay" and not arguments.headless):
+        return run_command(arguments)
+    return open_window(arguments)
+
+
+def open_window(arguments: Any) -> int:
+    """The terminal with its window, until the window is closed."""
+    from PySide6.QtWidgets import QApplication
+    from qasync import QEventLoop
+
+    from app.terminal import Terminal
+    from ui.window import Window
+
+    application = QApplication.instance() or QApplication(sys.argv[:1])
+    if not isinstance(application, QApplication):
+        return 2
+    application.setApplicationName("Fathom")
+    application.setQuitOnLastWindowClosed(False)
+    loop = QEventLoop(application)
+    asyncio.set_event_loop(loop)
+    loop.set_exception_handler(_loop_failure)
+    sys.excepthook = _failure
+    replay = Path(arguments.replay) if arguments.replay else None
+    terminal = Terminal(replay=replay, venue=arguments.venue or "", speed=arguments.speed or 1.0)
+    closed = asyncio.Event()
+    window = Window(terminal)
+    window.closing.connect(closed.set)
+
+    async def live() -> int:
+        status = 0
+        window.show()
+        try:
+            await terminal.start()
+            if arguments.screenshot:
+                await _picture(window, Path(arguments.screenshot), arguments.after, arguments.workspace)
+            else:
+                await closed.wait()
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"fathom: {error}\n")
+            status = 2
+        window.save_layout()
+        await terminal.stop()
+        return status
+
+    with loop:
+        return loop.run_until_complete(live())
+
+
+async def _picture(window: Any, path: Path, after: float, workspace: str) -> None:
+    """Save a picture of the window after a while, for documentation."""
+    if workspace:
+        window.show_workspace(workspace)
+    await asyncio.sleep(after)
+    window.grab().save(str(path))
+
+
+def _loop_failure(loop: Any, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    _log.error("%s", context.get("message", "an error in the loop"), exc_info=error)
+
+
+def _failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    _log.critical("an error that nothing caught", exc_info=(kind, error, trace))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,85 @@
+"""`fathom doctor`: what Fathom finds on this machine, for a person or for a report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from importlib import metadata
+
+PACKAGES = ("PySide6-Essentials", "PySide6-QtAds", "qasync", "websockets", "aiohttp", "pyqtgraph", "numpy", "msgspec", "keyring")
+
+
+def examine(*, as_json: bool) -> int:
+    """Print it; status 1 if something needs attention."""
+    from app.settings import Settings
+    from app.vault import Vault
+
+    settings, vault = Settings(), Vault()
+    platform_name, screen = _platform()
+    folders = {"config": settings.config, "data": settings.data, "logs": settings.logs}
+    found = {
+        "versions": {"fathom": _version("fathom"), "python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "system": platform.platform(),
+        "qt_platform": platform_name,
+        "screen": screen,
+        "keyring": {"backend": vault.backend, "persistent": vault.persistent},
+        "clock": _clock(),
+        "folders": {name: {"path": str(path), "writable": _writable(path)} for name, path in folders.items()},
+        "settings": settings.notice or "fine",
+    }
+    trouble = []
+    if not vault.persistent:
+        trouble.append("No keyring: keys stay in memory. On Linux install and unlock gnome-keyring or KWallet.")
+    trouble += [f"The folder {path} cannot be written." for name, path in folders.items() if not _writable(path)]
+    if platform_name == "none":
+        trouble.append(f"Qt cannot open a window here: {screen}")
+    found["trouble"] = trouble
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    else:
+        for name, value in found.items():
+            if isinstance(value, dict):
+                sys.stdout.write(f"{name}\n" + "".join(f"  {key:20}{part}\n" for key, part in value.items()))
+            elif isinstance(value, list):
+                sys.stdout.write("".join(f"! {line}\n" for line in value) or "Nothing needs attention.\n")
+            else:
+                sys.stdout.write(f"{name:22}{value}\n")
+    return 1 if trouble else 0
+
+
+def _platform() -> tuple[str, str]:
+    """Qt's platform plug-in and the screen, tried without opening a window."""
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+        if os.environ.get("QT_QPA_PLATFORM") != "offscreen":
+            return "none", "no DISPLAY and no WAYLAND_DISPLAY"
+    return os.environ.get("QT_QPA_PLATFORM") or {"win32": "windows", "darwin": "cocoa"}.get(sys.platform, "xcb or wayland"), "found"
+
+
+def _clock() -> dict[str, object]:
+    """The clock against the system's own idea of time keeping; venues are compared when they are connected."""
+    wall, monotonic = time.time(), time.monotonic()
+    return {
+        "utc": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(wall)),
+        "resolution_us": round(time.get_clock_info("time").resolution * 1e6, 3),
+        "uptime_s": round(monotonic),
+        "note": "the offset to a venue is measured when it is connected and shown under Health",
+    }
+
+
+def _writable(path: object) -> bool:
+    from pathlib import Path
+
+    folder = Path(str(path))
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "from source" if name == "fathom" else "missing"
