@@ -1,0 +1,79 @@
+"""One frame clock: panels that are visible and whose data changed repaint together, at most once a frame.
+
+It also measures: how late its own timer fires is how long something blocked the GUI thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import Protocol
+
+from PySide6.QtCore import QObject, Qt, QTimer
+
+_log = logging.getLogger(__name__)
+
+FRAME_MS = 16
+
+
+class Framed(Protocol):
+    """What the clock drives."""
+
+    def isVisible(self) -> bool: ...
+    def frame(self, now: float) -> None: ...
+
+
+class FrameClock(QObject):
+    """Calls `frame(now)` of everything registered and visible. `now` is monotonic seconds."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._framed: list[Framed] = []
+        self._timer = QTimer(self)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(FRAME_MS)
+        self._timer.timeout.connect(self._tick)
+        self._last = 0.0
+        self._failed: set[int] = set()
+        self.frames = 0
+        self.gaps: deque[float] = deque(maxlen=600)  # ms between frames
+        self.costs: deque[float] = deque(maxlen=600)  # ms spent in frame()
+
+    def register(self, framed: Framed) -> None:
+        """Drive this one too."""
+        self._framed.append(framed)
+
+    def unregister(self, framed: Framed) -> None:
+        """No more."""
+        if framed in self._framed:
+            self._framed.remove(framed)
+
+    def start(self) -> None:
+        """Run."""
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Pause."""
+        self._timer.stop()
+
+    @property
+    def fps(self) -> float:
+        """Frames a second over the last ones."""
+        return 1000.0 * len(self.gaps) / sum(self.gaps) if self.gaps else 0.0
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self._last:
+            self.gaps.append((now - self._last) * 1000)
+        self._last = now
+        self.frames += 1
+        for framed in self._framed:
+            if framed.isVisible():
+                try:
+                    framed.frame(now)
+                except Exception:
+                    if id(framed) not in self._failed:
+                        self._failed.add(id(framed))
+                        _log.exception("%s could not draw", type(framed).__name__)
+        self.costs.append((time.monotonic() - now) * 1000)

@@ -1,0 +1,126 @@
+"""What the ladder shows, without a widget: static rows of prices, sizes grouped into them, and what a click would send.
+
+Rows do not move by themselves. A row is named by its tick number, so no float is ever compared with another.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from connectors.book import OrderBook
+from connectors.model import Instrument, Side
+
+GROUPS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000)
+
+
+class LadderRows:
+    """`top` is the tick number of the uppermost row's group; `group` ticks a row; `count` rows are visible."""
+
+    def __init__(self, instrument: Instrument, count: int = 40) -> None:
+        self.instrument = instrument
+        self.group = 1
+        self.count = count
+        self.top: int | None = None
+        self._tick = float(instrument.tick) or 10.0**-instrument.price_digits
+        self._tick_exact = instrument.tick or Decimal(1).scaleb(-instrument.price_digits)
+
+    def ticks(self, price: float) -> int:
+        """The tick number of a price."""
+        return round(price / self._tick)
+
+    def price(self, row: int) -> Decimal:
+        """The exact price of a row: the lower end of its group."""
+        return self._tick_exact * ((self.top or 0) - row * self.group)
+
+    def row_of(self, price: float) -> int | None:
+        """The visible row that holds a price."""
+        if self.top is None:
+            return None
+        row = -((self.ticks(price) // self.group * self.group - self.top) // self.group)
+        return row if 0 <= row < self.count else None
+
+    def centre(self, book: OrderBook) -> bool:
+        """Put the mid into the middle; False while there is none."""
+        mid = book.mid if book.mid is not None else (book.best_bid or book.best_ask or (None,))[0]
+        if mid is None:
+            return False
+        middle = self.ticks(mid) // self.group * self.group
+        self.top = middle + (self.count // 2) * self.group
+        return True
+
+    def scroll(self, rows: int) -> None:
+        """Move by rows; positive shows higher prices."""
+        if self.top is not None:
+            self.top = max(self.count * self.group, self.top + rows * self.group)
+
+    def regroup(self, step: int, book: OrderBook) -> None:
+        """The next coarser (+1) or finer (-1) grouping, around the mid."""
+        index = GROUPS.index(self.group) if self.group in GROUPS else 0
+        self.group = GROUPS[min(len(GROUPS) - 1, max(0, index + step))]
+        self.top = None
+        self.centre(book)
+
+    def strays(self, book: OrderBook) -> bool:
+        """Whether the best price left the middle half of what is visible."""
+        mid = book.mid
+        if mid is None or self.top is None:
+            return False
+        row = (self.top - self.ticks(mid) // self.group * self.group) / self.group
+        return not self.count * 0.25 <= row <= self.count * 0.75
+
+    def sizes(self, book: OrderBook) -> tuple[list[float], list[float]]:
+        """Bid and ask size of each visible row; work grows with what is visible, not with the book."""
+        bids = [0.0] * self.count
+        asks = [0.0] * self.count
+        if self.top is None:
+            return bids, asks
+        self._fill(asks, book.ask_prices, book.asks, rising=True)
+        self._fill(bids, book.bid_prices, book.bids, rising=False)
+        return bids, asks
+
+    def _fill(self, rows: list[float], prices: list[float], sizes: dict[float, float], *, rising: bool) -> None:
+        from bisect import bisect_left, bisect_right
+
+        top = self.top or 0
+        high = (top + self.group) * self._tick
+        low = (top - (self.count - 1) * self.group) * self._tick
+        first, last = bisect_left(prices, low - self._tick / 2), bisect_right(prices, high - self._tick / 2)
+        group = self.group
+        for price in prices[first:last]:
+            row = (top - self.ticks(price) // group * group) // group
+            if 0 <= row < self.count:
+                rows[row] += sizes[price]
+
+    def order_price(self, row: int, side: Side) -> Decimal:
+        """The real price that a click sends. In a group: its end that is nearer to a fill for nobody but its owner.
+
+        Buying takes the lower end of the row, selling the upper end, so grouping never makes an order dearer than shown.
+        """
+        price = self.price(row)
+        return price if side is Side.BUY or self.group == 1 else price + self._tick_exact * (self.group - 1)
+
+
+class ClickGuard:
+    """A click counts only if the price under the pointer at press is the one at release, on the same side."""
+
+    def __init__(self) -> None:
+        self._pressed: tuple[Decimal, Side] | None = None
+
+    def press(self, price: Decimal, side: Side) -> None:
+        """The button went down here."""
+        self._pressed = (price, side)
+
+    def release(self, price: Decimal, side: Side) -> str | None:
+        """None if the click counts, else why it does not."""
+        pressed, self._pressed = self._pressed, None
+        if pressed is None:
+            return "the button was pressed elsewhere"
+        if pressed[1] is not side:
+            return "released on the other side: nothing sent"
+        if pressed[0] != price:
+            return f"the price under the pointer changed from {pressed[0]} to {price}: nothing sent"
+        return None
+
+    def clear(self) -> None:
+        """The pointer left, or focus was lost."""
+        self._pressed = None

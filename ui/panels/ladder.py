@@ -1,0 +1,607 @@
+"""The ladder: prices in the middle, sizes beside them, own orders at the edges; a click trades when armed.
+
+Rows are static: they move only by Space, wheel, keys, Centre, or by themselves when the market left the middle and neither
+pointer nor button is on them. Only rows whose content changed are painted again.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent, QWheelEvent
+
+from app.desk import Draft, GuardRefused, OrderState
+from connectors.model import Side
+from connectors.sync import BookState
+from ui.ladder_rows import ClickGuard, LadderRows
+from ui.panel import Painted
+from ui.theme import Theme
+from ui.widgets.figures import baseline, book_title, draw_book_card, draw_figure, draw_triangle, figure
+
+if TYPE_CHECKING:
+    from app.desk import Desk, Order
+    from app.markets import Feed
+
+ROW = 20
+HEAD = 24
+TOOLS = 28
+FOOT = 52
+
+
+class Ladder(Painted):
+    """`price_chosen(price, side)` is for the ticket when disarmed. `said` is a sentence for the row of the last click."""
+
+    panel_id = "ladder"
+    title = "Ladder"
+    follows = True
+    trading = True
+    price_chosen = Signal(object, object)
+
+    def __init__(self, theme: Theme, desk: Desk) -> None:
+        super().__init__(theme)
+        self.desk = desk
+        self.rows: LadderRows | None = None
+        self.guard = ClickGuard()
+        self.said = ""
+        self.cursor_row: int | None = None
+        self.sizes: list[Decimal] = []
+        self.size_index = 0
+        self._hover: tuple[int, Side] | None = None
+        self._pressed = False
+        self._drag: Order | None = None
+        self._seen: tuple[object, ...] = ()
+        self._content: list[tuple[object, ...]] = []
+        self._buffer = QPixmap()
+        self._trades_seen = 0
+        self._last: tuple[float, Side] | None = None
+        desk.order_changed.connect(lambda _: self._forget())
+        desk.armed_changed.connect(lambda _: self._forget())
+        theme.changed.connect(self._forget)
+        self.setAccessibleDescription("Left click in the bid column buys at that price, in the ask column sells, when armed.")
+
+    # what it shows
+
+    def set_feed(self, feed: Feed | None) -> None:
+        """Another instrument: rows begin anew."""
+        super().set_feed(feed)
+        self.rows = LadderRows(feed.instrument, self._fitting()) if feed is not None else None
+        self._trades_seen = 0
+        self._last = None
+        self.said = ""
+        if feed is not None:
+            self.sizes = default_sizes(feed)
+        self._forget()
+
+    def frame(self, now: float) -> None:
+        """Look whether anything visible changed."""
+        feed, rows = self.feed, self.rows
+        if feed is None or rows is None:
+            return
+        if rows.top is None and not rows.centre(feed.book):
+            if self._seen != (feed.sync.state,):
+                self._seen = (feed.sync.state,)
+                self.update()
+            return
+        inside = self.underMouse() or self._pressed
+        if not inside and rows.strays(feed.book):
+            rows.centre(feed.book)
+        trades, self._trades_seen = feed.trades.after(self._trades_seen)
+        if trades:
+            self._last = (trades[-1].price, trades[-1].side)
+        state = feed.sync.state
+        seen = (feed.book.version, state, rows.top, rows.group, self._last, len(feed.volume_at), self._hover, self.said)
+        second = int(now - feed.sync.since) if state is not BookState.LIVE else 0
+        if (*seen, second) != self._seen:
+            self._seen = (*seen, second)
+            self._draw_rows()
+            self.update()
+
+    @property
+    def live(self) -> bool:
+        """Whether the book may be traded on."""
+        return self.feed is not None and self.feed.sync.live
+
+    @property
+    def armed(self) -> bool:
+        """Whether a click sends."""
+        return self.feed is not None and self.desk.armed(self.feed.environment)
+
+    @property
+    def size(self) -> Decimal | None:  # ty: ignore[invalid-method-override] - the trader's word for an order's size
+        """Size of the next click."""
+        return self.sizes[self.size_index] if self.sizes else None
+
+    def _forget(self) -> None:
+        self._content = []
+        self._seen = ()
+        self.update()
+
+    def _fitting(self) -> int:
+        return max(4, (self.height() - HEAD - TOOLS - FOOT) // ROW)
+
+    def _columns(self) -> tuple[float, float, float, float]:
+        """x of: end of own bids, end of bid sizes, end of price, end of ask sizes."""
+        width = float(self.width())
+        edge = min(70.0, width * 0.2)
+        price = min(96.0, width * 0.3)
+        side = (width - 2 * edge - price) / 2
+        return edge, edge + side, edge + side + price, edge + 2 * side + price
+
+    # painting
+
+    def _draw_rows(self) -> None:
+        """Paint the rows that changed into the back buffer."""
+        feed, rows = self.feed, self.rows
+        if feed is None or rows is None or rows.top is None:
+            return
+        ratio = self.devicePixelRatioF()
+        wanted = (int(self.width() * ratio), int(rows.count * ROW * ratio))
+        if (self._buffer.width(), self._buffer.height()) != wanted:
+            self._buffer = QPixmap(*wanted)
+            self._buffer.setDevicePixelRatio(ratio)
+            self._content = []
+        bids, asks = rows.sizes(feed.book)
+        most = max(max(bids, default=0.0), max(asks, default=0.0)) or 1.0
+        volumes = self._volumes(rows)
+        traded = max(volumes.values(), default=0.0) or 1.0
+        own = self._own_orders(rows)
+        best_bid = feed.book.best_bid
+        best_ask = feed.book.best_ask
+        bid_row = rows.row_of(best_bid[0]) if best_bid else None
+        ask_row = rows.row_of(best_ask[0]) if best_ask else None
+        last_row = rows.row_of(self._last[0]) if self._last else None
+        live = feed.sync.live
+        content: list[tuple[object, ...]] = []
+        for row in range(rows.count):
+            last = self._last[1] if row == last_row and self._last else None
+            hover = self._hover[1] if self._hover is not None and self._hover[0] == row else None
+            content.append(
+                (
+                    rows.top - row * rows.group,
+                    round(bids[row], 8),
+                    round(asks[row], 8),
+                    int(bids[row] / most * 100),
+                    int(asks[row] / most * 100),
+                    int(volumes.get(row, 0.0) / traded * 40),
+                    own.get(row),
+                    row == bid_row,
+                    row == ask_row,
+                    last,
+                    hover,
+                    live,
+                    row == self.cursor_row,
+                )
+            )
+        painter = QPainter(self._buffer)
+        known = len(self._content)
+        for row, line in enumerate(content):
+            if row >= known or self._content[row] != line:
+                self._draw_row(painter, row, line, bids[row], asks[row])
+        painter.end()
+        self._content = content
+
+    def _draw_row(self, painter: QPainter, row: int, line: tuple[object, ...], bid: float, ask: float) -> None:
+        rows, theme = self.rows, self.theme
+        if rows is None:
+            return
+        _, _, _, bid_part, ask_part, volume, own, is_bid, is_ask, last, hover, live, cursor = line
+        y = row * ROW
+        edge, bid_end, price_end, ask_end = self._columns()
+        background = theme["surface.selected"] if hover is not None or cursor else theme["surface.panel"]
+        painter.fillRect(QRectF(0, y, self.width(), ROW), background)
+        painter.fillRect(QRectF(bid_end, y, price_end - bid_end, ROW), theme["surface.raised"])
+        strong = theme["text.primary"] if live else theme["text.tertiary"]
+        weak = theme["text.tertiary"]
+        if isinstance(volume, int) and volume:
+            painter.fillRect(QRectF(bid_end, y + 2, volume / 40 * (price_end - bid_end) * 0.5, ROW - 4), theme["volume"])
+        for part, side, left, right in ((bid_part, "buy", edge, bid_end), (ask_part, "sell", price_end, ask_end)):
+            if isinstance(part, int) and part:
+                width = part / 100 * (right - left) * 0.95
+                colour = theme.side(side, "bar") if live else theme["surface.control"]
+                x = right - width if side == "buy" else left
+                painter.fillRect(QRectF(x, y + 1, width, ROW - 2), colour)
+        token = "body.bold" if is_bid or is_ask else "body"
+        painter.setFont(theme.font(token))
+        metrics = theme.metrics(token)
+        base = baseline(y, ROW, metrics)
+        digits = min(3, rows.instrument.size_digits)
+        if bid:
+            painter.setPen(strong)
+            text = figure(bid, digits)
+            painter.drawText(QPointF(bid_end - 6 - metrics.horizontalAdvance(text), base), text)
+        if ask:
+            painter.setPen(strong)
+            painter.drawText(QPointF(price_end + 6, base), figure(ask, digits))
+        price = rows.price(row)
+        round_number = int(price / rows.instrument.tick) % (rows.group * 10) == 0 if rows.instrument.tick else False
+        font = "body.bold" if round_number or is_bid or is_ask or last is not None else "body"
+        painter.setFont(theme.font(font))
+        if last is not None and live:
+            side_name = "buy" if last is Side.BUY else "sell"
+            painter.fillRect(QRectF(bid_end, y, price_end - bid_end, ROW), theme.side(side_name))
+            on = theme.side(side_name, "on")
+            draw_triangle(painter, QPointF(bid_end + 9, y + ROW / 2), on, up=last is Side.BUY)
+            draw_figure(painter, price_end - 8, base, figure(price, rows.instrument.price_digits), theme.metrics(font), on, on)
+        else:
+            draw_figure(painter, price_end - 8, base, figure(price, rows.instrument.price_digits), theme.metrics(font), strong, weak)
+        if is_ask:
+            painter.fillRect(QRectF(0, y + ROW - 1, self.width(), 1), theme["line.strong"])
+        if isinstance(own, tuple):
+            self._draw_own(painter, y, own)
+        if isinstance(hover, Side) and self.armed and live:
+            self._draw_would(painter, y, hover)
+
+    def _draw_own(self, painter: QPainter, y: int, own: tuple[object, ...]) -> None:
+        """Own orders of a row: side, remaining size, doubt."""
+        theme = self.theme
+        side, size, doubt, ahead = own
+        name = "buy" if side is Side.BUY else "sell"
+        text = ("? " if doubt else "") + figure(float(str(size)), min(3, self.rows.instrument.size_digits if self.rows else 3))
+        painter.setFont(theme.font("caption.strong"))
+        metrics = theme.metrics("caption.strong")
+        width = metrics.horizontalAdvance(text) + 8
+        x = 4.0 if side is Side.BUY else self.width() - width - 4
+        painter.fillRect(QRectF(x, y + 2, width, ROW - 4), theme["warn.tint"] if doubt else theme.side(name))
+        painter.setPen(theme["warn"] if doubt else theme.side(name, "on"))
+        painter.drawText(QPointF(x + 4, baseline(y, ROW, metrics)), text)
+        if ahead is not None:
+            painter.setFont(theme.font("caption"))
+            painter.setPen(theme["text.tertiary"])
+            label = figure(float(str(ahead)), 1)
+            at = x + width + 4 if side is Side.BUY else x - 4 - theme.metrics("caption").horizontalAdvance(label)
+            painter.drawText(QPointF(at, baseline(y, ROW, theme.metrics("caption"))), label)
+
+    def _draw_would(self, painter: QPainter, y: int, side: Side) -> None:
+        """What a click here would send, outlined at the edge."""
+        theme = self.theme
+        name = "buy" if side is Side.BUY else "sell"
+        text = f"{'Buy' if side is Side.BUY else 'Sell'} {self.size}"
+        metrics = theme.metrics("caption.strong")
+        width = metrics.horizontalAdvance(text) + 10
+        x = 3.0 if side is Side.BUY else self.width() - width - 3
+        painter.setPen(theme.side(name))
+        painter.setBrush(theme["surface.panel"])
+        painter.drawRect(QRectF(x + 0.5, y + 2.5, width - 1, ROW - 5))
+        painter.setFont(theme.font("caption.strong"))
+        painter.drawText(QPointF(x + 5, baseline(y, ROW, metrics)), text)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The buffer, heading, tools and foot."""
+        painter = QPainter(self)
+        theme = self.theme
+        painter.fillRect(self.rect(), theme["surface.panel"])
+        feed, rows = self.feed, self.rows
+        if feed is None or rows is None:
+            self._draw_sentence(painter, "Choose an instrument in the watchlist, or press Ctrl+K.")
+            return
+        self._draw_head(painter, rows)
+        if rows.top is not None and not self._buffer.isNull():
+            painter.drawPixmap(QPointF(0, HEAD + TOOLS), self._buffer)
+        self._draw_foot(painter, feed)
+        if not feed.sync.live:
+            import time
+
+            title = book_title(feed.instrument.symbol, feed.sync.state, time.monotonic() - feed.sync.since)
+            words = f"{feed.sync.reason[:1].upper()}{feed.sync.reason[1:]}. " if feed.sync.reason else ""
+            text = words + ("The grey prices are old; nothing is sent from here." if rows.top is not None else "")
+            draw_book_card(painter, theme, self.width(), self.height(), title, text)
+        if self.hasFocus():
+            painter.setPen(theme.accent)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(QRectF(0.5, 0.5, self.width() - 1, self.height() - 1))
+
+    def _draw_sentence(self, painter: QPainter, text: str) -> None:
+        painter.setFont(self.theme.font("body"))
+        painter.setPen(self.theme["text.tertiary"])
+        painter.drawText(self.rect().adjusted(16, 16, -16, -16), int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), text)
+
+    def _tool_boxes(self) -> dict[str, QRectF]:
+        return {
+            "finer": QRectF(52, 3, 22, 22),
+            "coarser": QRectF(74 + self._group_width(), 3, 22, 22),
+            "centre": QRectF(self.width() - 66, 3, 62, 22),
+        }
+
+    def _group_width(self) -> float:
+        text = figure(self._group_value(), self.rows.instrument.price_digits if self.rows else 2)
+        return self.theme.metrics("body.bold").horizontalAdvance(text) + 10
+
+    def _group_value(self) -> Decimal:
+        return self.rows.instrument.tick * self.rows.group if self.rows is not None else Decimal(1)
+
+    def _draw_head(self, painter: QPainter, rows: LadderRows) -> None:
+        theme = self.theme
+        painter.setFont(theme.font("body"))
+        metrics = theme.metrics("body")
+        base = baseline(0, TOOLS, metrics)
+        painter.setPen(theme["text.secondary"])
+        painter.drawText(QPointF(12, base), "Group")
+        boxes = self._tool_boxes()
+        painter.drawText(QPointF(boxes["finer"].center().x() - 4, base), "−")
+        painter.drawText(QPointF(boxes["coarser"].center().x() - 4, base), "+")
+        painter.drawText(QPointF(boxes["centre"].left() + 8, base), "Centre")
+        painter.setFont(theme.font("body.bold"))
+        painter.setPen(theme["text.primary"])
+        painter.drawText(QPointF(79, base), figure(self._group_value(), rows.instrument.price_digits))
+        edge, bid_end, price_end, _ = self._columns()
+        painter.setFont(theme.font("caption.strong"))
+        painter.setPen(theme["text.tertiary"])
+        metrics = theme.metrics("caption.strong")
+        base = baseline(TOOLS, HEAD, metrics)
+        for text, x, right in (
+            ("Mine", 8, False),
+            ("Bids", bid_end - 6, True),
+            ("Price", price_end - 8, True),
+            ("Asks", price_end + 6, False),
+            ("Mine", self.width() - 8, True),
+        ):
+            painter.drawText(QPointF(x - (metrics.horizontalAdvance(text) if right else 0), base), text)
+        painter.fillRect(QRectF(0, TOOLS + HEAD - 1, self.width(), 1), theme["line.subtle"])
+
+    def _chips(self) -> list[QRectF]:
+        width = (self.width() - 16 - 4 * 6) / 5
+        y = self.height() - 30
+        return [QRectF(8 + index * (width + 6), y, width, 24) for index in range(5)]
+
+    def _draw_foot(self, painter: QPainter, feed: Feed) -> None:
+        theme = self.theme
+        top = self.height() - FOOT
+        painter.fillRect(QRectF(0, top, self.width(), FOOT), theme["surface.panel"])
+        painter.fillRect(QRectF(0, top, self.width(), 1), theme["line.subtle"])
+        painter.setFont(theme.font("caption"))
+        if self.said:
+            painter.setPen(theme["warn"])
+            text = theme.metrics("caption").elidedText(self.said, Qt.TextElideMode.ElideRight, self.width() - 16)
+            painter.drawText(QPointF(8, top + 15), text)
+        else:
+            self._draw_ratio(painter, feed, top)
+        for index, box in enumerate(self._chips()):
+            chosen = index == self.size_index
+            painter.setPen(theme.accent if chosen and self.armed else theme["line.strong"])
+            painter.setBrush(theme["surface.selected"] if chosen else theme["surface.panel"])
+            painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
+            base = baseline(box.top(), box.height(), theme.metrics("body"))
+            painter.setFont(theme.font("caption"))
+            painter.setPen(theme["text.tertiary"])
+            painter.drawText(QPointF(box.left() + 6, base), str(index + 1))
+            painter.setFont(theme.font("body.bold" if chosen else "body"))
+            painter.setPen(theme["text.primary"])
+            text = str(self.sizes[index]) if index < len(self.sizes) else ""
+            painter.drawText(QPointF(box.right() - 6 - theme.metrics("body.bold").horizontalAdvance(text), base), text)
+
+    def _draw_ratio(self, painter: QPainter, feed: Feed, top: float) -> None:
+        """Bids against asks of the visible book."""
+        theme = self.theme
+        bids, asks = feed.book.top(20)
+        left, right = sum(size for _, size in bids), sum(size for _, size in asks)
+        if left + right <= 0:
+            return
+        metrics = theme.metrics("caption")
+        texts = (figure(left, 1), figure(right, 1))
+        painter.setPen(theme["buy"])
+        painter.drawText(QPointF(8, top + 15), texts[0])
+        painter.setPen(theme["sell"])
+        painter.drawText(QPointF(self.width() - 8 - metrics.horizontalAdvance(texts[1]), top + 15), texts[1])
+        x = 14 + metrics.horizontalAdvance(texts[0])
+        width = self.width() - 28 - sum(map(metrics.horizontalAdvance, texts))
+        split = width * left / (left + right)
+        painter.fillRect(QRectF(x, top + 10, split, 2), theme["buy"])
+        painter.fillRect(QRectF(x + split + 1, top + 10, width - split - 1, 2), theme["sell"])
+
+    def _volumes(self, rows: LadderRows) -> dict[int, float]:
+        found: dict[int, float] = {}
+        if self.feed is not None:
+            for price, amount in self.feed.volume_at.items():
+                row = rows.row_of(price)
+                if row is not None:
+                    found[row] = found.get(row, 0.0) + amount
+        return found
+
+    def _own_orders(self, rows: LadderRows) -> dict[int, tuple[Side, Decimal, bool, float | None]]:
+        found: dict[int, tuple[Side, Decimal, bool, float | None]] = {}
+        for order in self._working():
+            if order.price is None:
+                continue
+            row = rows.row_of(float(order.price))
+            if row is not None:
+                doubt = order.state is OrderState.UNKNOWN
+                size = (order.remaining or Decimal(0)) + (found[row][1] if row in found else Decimal(0))
+                found[row] = (order.side, size, doubt, self._ahead(order))
+        return found
+
+    def _ahead(self, order: Order) -> float | None:
+        """Queue ahead at most: what rests at the price besides us."""
+        if self.feed is None or order.price is None or order.state is OrderState.UNKNOWN:
+            return None
+        book = self.feed.book
+        side = book.bids if order.side is Side.BUY else book.asks
+        resting = side.get(float(order.price))
+        return None if resting is None else max(0.0, resting - float(order.remaining or 0))
+
+    def _working(self) -> list[Order]:
+        if self.feed is None:
+            return []
+        key, account = self.feed.instrument.key, self.feed.account.id
+        return [
+            order
+            for order in self.desk.orders.values()
+            if not order.is_final and order.instrument.key == key and order.account == account
+        ]
+
+    # pointer and keys
+
+    def _at(self, x: float, y: float) -> tuple[int, Side] | None:
+        """Row and side under a point; the price column belongs to neither."""
+        if self.rows is None or self.rows.top is None:
+            return None
+        row = int((y - HEAD - TOOLS) // ROW)
+        if not 0 <= row < self.rows.count or y < HEAD + TOOLS or y >= self.height() - FOOT:
+            return None
+        _, bid_end, price_end, _ = self._columns()
+        if x < bid_end:
+            return row, Side.BUY
+        return (row, Side.SELL) if x >= price_end else None
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Show what a click would do here."""
+        self._hover = self._at(event.position().x(), event.position().y())
+
+    def leaveEvent(self, event: object) -> None:
+        """Nothing is hovered, and a press that leaves is void."""
+        self._hover = None
+        if not self._pressed:
+            self.guard.clear()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Tools at once; a row only at release."""
+        self.said = ""
+        if event.button() is not Qt.MouseButton.LeftButton or self.feed is None or self.rows is None:
+            return
+        point = event.position()
+        for name, box in self._tool_boxes().items():
+            if box.contains(point):
+                self._tool(name)
+                return
+        for index, box in enumerate(self._chips()):
+            if box.contains(point) and index < len(self.sizes):
+                self.choose_size(index)
+                return
+        found = self._at(point.x(), point.y())
+        if found is None:
+            return
+        row, side = found
+        self._pressed = True
+        self._drag = self._own_at(row, side)
+        self.guard.press(self.rows.order_price(row, side), side)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Send, cancel, amend, or say why not."""
+        pressed, self._pressed = self._pressed, False
+        drag, self._drag = self._drag, None
+        if not pressed or event.button() is not Qt.MouseButton.LeftButton or self.rows is None:
+            return
+        found = self._at(event.position().x(), event.position().y())
+        if found is None:
+            self.guard.clear()
+            self.said = "released outside the rows: nothing sent"
+            return
+        row, side = found
+        price = self.rows.order_price(row, side)
+        if drag is not None:
+            self.guard.clear()
+            self._dropped(drag, price, side)
+            return
+        refused = self.guard.release(price, side)
+        if refused is not None:
+            self.said = refused
+            return
+        self.act(price, side)
+
+    def act(self, price: Decimal, side: Side) -> None:
+        """What a counted click does: an order when armed, else a price for the ticket."""
+        if self.feed is None or self.size is None:
+            return
+        if not self.armed:
+            self.price_chosen.emit(price, side)
+            self.said = "disarmed: the price went to the ticket"
+            return
+        if not self.live:
+            self.said = f"not sent: the book is {self.feed.sync.state}"
+            return
+        draft = Draft(account=self.feed.account.id, instrument=self.feed.instrument, side=side, amount=self.size, price=price)
+        try:
+            self.desk.place(draft, click=True)
+        except GuardRefused as refused:
+            self.said = f"not sent: {refused.problems[0].text}"
+
+    def _own_at(self, row: int, side: Side) -> Order | None:
+        if self.rows is None:
+            return None
+        for order in self._working():
+            if order.side is side and order.price is not None and self.rows.row_of(float(order.price)) == row:
+                return order
+        return None
+
+    def _dropped(self, order: Order, price: Decimal, side: Side) -> None:
+        """On its own price: cancel. Elsewhere on its side: move it there."""
+        if side is not order.side:
+            self.said = "dropped on the other side: nothing changed"
+        elif self.rows is not None and order.price is not None and self.rows.row_of(float(order.price)) == self.rows.row_of(float(price)):
+            self.desk.cancel(order.id)
+        elif not self.armed:
+            self.said = "disarmed: the order stays where it is"
+        else:
+            try:
+                self.desk.amend(order.id, price=price)
+            except GuardRefused as refused:
+                self.said = f"not changed: {refused.problems[0].text}"
+
+    def _tool(self, name: str) -> None:
+        if self.rows is None or self.feed is None:
+            return
+        if name == "centre":
+            self.rows.centre(self.feed.book)
+        else:
+            self.rows.regroup(1 if name == "coarser" else -1, self.feed.book)
+        self._forget()
+
+    def choose_size(self, index: int) -> None:
+        """Use another of the five sizes."""
+        self.size_index = index
+        self._forget()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scroll the rows."""
+        if self.rows is not None:
+            self.rows.scroll(3 if event.angleDelta().y() > 0 else -3)
+            self._forget()
+        event.accept()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Space centres, 1 to 5 choose the size, arrows move a cursor, B and S act on it, + and - group."""
+        if self.rows is None or self.feed is None or event.isAutoRepeat():
+            return
+        key = event.key()
+        if key == Qt.Key.Key_Space:
+            self._tool("centre")
+        elif Qt.Key.Key_1 <= key <= Qt.Key.Key_5:
+            self.choose_size(key - Qt.Key.Key_1)
+        elif key in (Qt.Key.Key_Up, Qt.Key.Key_Down):
+            middle = self.rows.count // 2
+            step = -1 if key == Qt.Key.Key_Up else 1
+            self.cursor_row = max(0, min(self.rows.count - 1, (middle if self.cursor_row is None else self.cursor_row) + step))
+        elif key in (Qt.Key.Key_B, Qt.Key.Key_S) and self.cursor_row is not None:
+            side = Side.BUY if key == Qt.Key.Key_B else Side.SELL
+            self.act(self.rows.order_price(self.cursor_row, side), side)
+        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Minus):
+            self._tool("coarser" if key == Qt.Key.Key_Plus else "finer")
+        else:
+            super().keyPressEvent(event)
+            return
+        self._forget()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """As many rows as fit, around the same middle."""
+        if self.rows is not None:
+            old, self.rows.count = self.rows.count, self._fitting()
+            if self.rows.top is not None:
+                self.rows.top += (self.rows.count // 2 - old // 2) * self.rows.group
+        self._forget()
+
+
+def default_sizes(feed: Feed) -> list[Decimal]:
+    """Five sizes worth about 500 to 10,000 of the quote asset, on the lot."""
+    from app.guard import round_amount
+
+    price = feed.book.mid or (feed.ticker.last if feed.ticker is not None and feed.ticker.last else None)
+    if not price:
+        return [Decimal("0.01"), Decimal("0.05"), Decimal("0.1"), Decimal("0.5"), Decimal(1)]
+    found = []
+    for value in (500, 1000, 2500, 5000, 10000):
+        raw = Decimal(value) / Decimal(repr(price))
+        step = Decimal(1).scaleb(raw.adjusted())
+        nice = (raw / step).to_integral_value() * step
+        found.append(round_amount(max(nice, feed.instrument.size.minimum), feed.instrument.size).normalize())
+    return [Decimal(format(size, "f")) for size in found]

@@ -1,0 +1,177 @@
+"""The tape: time, price, size, side; large trades stand out; it holds still while the pointer is in it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
+
+from connectors.model import Side, Trade
+from ui.panel import Painted
+from ui.theme import Theme
+from ui.widgets.figures import baseline, draw_figure, draw_triangle, figure
+
+if TYPE_CHECKING:
+    from app.markets import Feed
+
+ROW = 20
+HEAD = 24
+FOOT = 52
+
+
+class Tape(Painted):
+    """Newest on top. `smallest` hides smaller trades."""
+
+    panel_id = "tape"
+    title = "Tape"
+    follows = True
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__(theme)
+        self.smallest = 0.0
+        self.held = 0
+        self._rows: deque[Trade] = deque(maxlen=400)
+        self._waiting: list[Trade] = []
+        self._seen = 0
+        self._bought = 0.0
+        self._sold = 0.0
+        self._chips: list[float] = [0.0, 0.0, 0.0]
+
+    def set_feed(self, feed: Feed | None) -> None:
+        """Another instrument."""
+        super().set_feed(feed)
+        self._rows.clear()
+        self._waiting.clear()
+        self._seen = 0
+        self._bought = self._sold = 0.0
+        self.smallest = 0.0
+        self._chips = [0.0, 0.0, 0.0]
+
+    def frame(self, now: float) -> None:
+        """Take the trades since the last frame."""
+        if self.feed is None:
+            return
+        trades, self._seen = self.feed.trades.after(self._seen)
+        if trades:
+            for trade in trades:
+                if trade.side is Side.BUY:
+                    self._bought += trade.amount
+                else:
+                    self._sold += trade.amount
+            self._waiting += [trade for trade in trades if trade.amount >= self.smallest]
+        if not self._waiting:
+            return
+        if self.underMouse():
+            if self.held != len(self._waiting):
+                self.held = len(self._waiting)
+                self.update()
+            return
+        self._rows.extendleft(self._waiting)
+        self._waiting.clear()
+        self.held = 0
+        if not self._chips[1] and len(self._rows) >= 30:
+            sizes = sorted(trade.amount for trade in self._rows)
+            self._chips = [0.0, _nice(sizes[int(len(sizes) * 0.7)]), _nice(sizes[int(len(sizes) * 0.93)])]
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """All visible rows; this is cheap."""
+        painter = QPainter(self)
+        theme = self.theme
+        painter.fillRect(self.rect(), theme["surface.panel"])
+        if self.feed is None:
+            return
+        width = self.width()
+        instrument = self.feed.instrument
+        digits = min(4, instrument.size_digits)
+        painter.setFont(theme.font("caption.strong"))
+        metrics = theme.metrics("caption.strong")
+        base = baseline(0, HEAD, metrics)
+        painter.setPen(theme["text.tertiary"])
+        price_right, size_right = width * 0.69, width - 10.0
+        painter.drawText(QPointF(26, base), "Time")
+        painter.drawText(QPointF(price_right - metrics.horizontalAdvance("Price"), base), "Price")
+        painter.drawText(QPointF(size_right - metrics.horizontalAdvance("Size"), base), "Size")
+        painter.fillRect(QRectF(0, HEAD - 1, width, 1), theme["line.subtle"])
+        visible = max(0, (self.height() - HEAD - FOOT) // ROW)
+        body = theme.metrics("body")
+        large = self._chips[2] or float("inf")
+        painter.setFont(theme.font("body"))
+        for index, trade in enumerate(list(self._rows)[:visible]):
+            y = HEAD + index * ROW
+            name = "buy" if trade.side is Side.BUY else "sell"
+            colour = theme.side(name)
+            if trade.amount >= large:
+                painter.fillRect(QRectF(0, y, width, ROW), theme.side(name, "bar"))
+                painter.fillRect(QRectF(0, y, 2, ROW), colour)
+            line = baseline(y, ROW, body)
+            draw_triangle(painter, QPointF(14, y + ROW / 2), colour, up=trade.side is Side.BUY)
+            painter.setPen(theme["text.tertiary"])
+            painter.drawText(QPointF(26, line), time.strftime("%H:%M:%S", time.gmtime(trade.time / 1000)))
+            text = figure(trade.price, instrument.price_digits)
+            painter.setPen(colour)
+            painter.drawText(QPointF(price_right - body.horizontalAdvance(text), line), text)
+            draw_figure(painter, size_right, line, figure(trade.amount, digits), body, theme["text.primary"], theme["text.tertiary"])
+        self._draw_foot(painter)
+        if not self._rows:
+            painter.setPen(theme["text.tertiary"])
+            painter.drawText(self.rect(), int(Qt.AlignmentFlag.AlignCenter), "No trades yet")
+
+    def _boxes(self) -> list[QRectF]:
+        width = (self.width() - 16 - 12) / 3
+        return [QRectF(8 + index * (width + 6), self.height() - 30, width, 24) for index in range(3)]
+
+    def _draw_foot(self, painter: QPainter) -> None:
+        theme = self.theme
+        top = self.height() - FOOT
+        painter.fillRect(QRectF(0, top, self.width(), FOOT), theme["surface.panel"])
+        painter.fillRect(QRectF(0, top, self.width(), 1), theme["line.subtle"])
+        painter.setFont(theme.font("caption"))
+        metrics = theme.metrics("caption")
+        if self.held:
+            painter.setPen(theme["warn"])
+            painter.drawText(QPointF(8, top + 15), f"Held while you point at it, {self.held} wait")
+        else:
+            left, right = figure(self._bought, 1), figure(self._sold, 1)
+            painter.setPen(theme["buy"])
+            painter.drawText(QPointF(8, top + 15), left)
+            painter.setPen(theme["sell"])
+            painter.drawText(QPointF(self.width() - 8 - metrics.horizontalAdvance(right), top + 15), right)
+            x = 14 + metrics.horizontalAdvance(left)
+            wide = self.width() - x - 14 - metrics.horizontalAdvance(right)
+            total = self._bought + self._sold
+            if total > 0 and wide > 0:
+                split = wide * self._bought / total
+                painter.fillRect(QRectF(x, top + 10, split, 2), theme["buy"])
+                painter.fillRect(QRectF(x + split + 1, top + 10, wide - split - 1, 2), theme["sell"])
+        for limit, box in zip(self._chips, self._boxes(), strict=True):
+            chosen = limit == self.smallest
+            painter.setPen(theme.accent if chosen else theme["line.strong"])
+            painter.setBrush(theme["surface.selected"] if chosen else theme["surface.panel"])
+            painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
+            painter.setPen(theme["text.primary"])
+            text = f"≥ {limit:g}" if limit else "All"
+            painter.setFont(theme.font("body.bold" if chosen else "body"))
+            painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """The filter chips."""
+        for limit, box in zip(self._chips, self._boxes(), strict=True):
+            if box.contains(event.position()):
+                self.smallest = limit
+                kept = [trade for trade in self._rows if trade.amount >= limit]
+                self._rows = deque(kept, maxlen=400)
+                self.update()
+
+    def leaveEvent(self, event: object) -> None:
+        """What was held comes now."""
+        self.held = 0
+        self.update()
+
+
+def _nice(size: float) -> float:
+    """Rounded to one figure."""
+    return float(f"{size:.0e}") if size > 0 else 0.0
