@@ -10,14 +10,15 @@ from heapq import heappop, heappush
 
 from msgspec import structs
 
-from connectors.model import EndReason, InstrumentStatus, OrderStatus, Side, TimeInForce
+from connectors.model import EndReason, OrderStatus, Side
+from connectors.practice.admission import Admission
 from connectors.practice.grid import from_atoms
 from connectors.practice.ledger import Account, Ledger
 from connectors.practice.market import ListedMarket
 from connectors.practice.matching import Change
 from connectors.practice.orders import LiveOrder
 from connectors.practice.outbox import Outbox
-from connectors.practice.pictures import balance_image, margin_state, position_image
+from connectors.practice.pictures import balance_image, position_image
 from connectors.practice.tape import Print
 from connectors.practice.terms import (
     BalanceChanged,
@@ -51,6 +52,7 @@ class Engine:
         self._markets = markets
         self._outbox = outbox
         self._fees = fees
+        self.admission = Admission(markets)
         self._order_id = 0
         self._expiries: list[tuple[int, int, LiveOrder]] = []
         self._balances: dict[tuple[str, Wallet, str], Account] = {}  # touched; a dict keeps the order of touching
@@ -60,21 +62,21 @@ class Engine:
 
     def check(self, order: LiveOrder) -> None:
         """Everything that could speak against a new order. Raises Refusal and changes nothing."""
-        self._check_entry(order)
+        self.admission.check_entry(order, self.now)
         if order.trigger:
-            self._check_waiting(order)
+            self.admission.check_waiting(order)
         else:
-            self._check_working(order)
+            self.admission.check_working(order)
 
     def enter(self, order: LiveOrder) -> None:
         """Take a new order, or refuse it with nothing changed."""
-        self._check_entry(order)
+        self.admission.check_entry(order, self.now)
         refusal: Refusal | None = None
         try:
             if order.trigger:
-                self._check_waiting(order)
+                self.admission.check_waiting(order)
             else:
-                self._check_working(order)
+                self.admission.check_working(order)
         except Refusal as found:
             if found.kind not in order.account.rules.recorded or found.kind not in _ENDS:
                 raise
@@ -85,7 +87,7 @@ class Engine:
             self._refuse(order, refusal)
         elif order.trigger:
             order.status = OrderStatus.UNTRIGGERED
-            self._hold(order, self._waiting_hold(order))
+            self._hold(order, self.admission.waiting_hold(order))
             order.market.triggers(order.request).add(order)
             self._told(order, Happening.ACCEPTED)
         else:
@@ -105,163 +107,6 @@ class Engine:
                 account.used_ids.add(order.client_id)
         if order.request.expires is not None:
             heappush(self._expiries, (order.request.expires, order.id, order))
-
-    # checks ----------------------------------------------------------------------------------------------------------
-
-    def _check_entry(self, order: LiveOrder) -> None:
-        account, market = order.account, order.market
-        if market.status is not InstrumentStatus.TRADING:
-            raise Refusal(RefusalKind.MARKET_CLOSED, f"{order.request.key} does not trade now")
-        self.check_client_id(account, order.client_id)
-        if account.counts.get(order.request.key, 0) >= account.rules.max_open_orders:
-            raise Refusal(RefusalKind.TOO_MANY_ORDERS, f"{account.rules.max_open_orders} orders are open already")
-        if order.request.expires is not None and order.request.expires <= self.now:
-            raise Refusal(RefusalKind.INVALID, "the order would have expired already")
-        price = order.ticks or order.trigger
-        if price and market.grid.value(price, order.lots) < market.grid.min_value:
-            raise Refusal(RefusalKind.NOTIONAL_MINIMUM, f"value is below {market.listing.min_notional}")
-
-    @staticmethod
-    def check_client_id(account: Account, client_id: str) -> None:
-        """Refused: CLIENT_ID, as far as the account's rules go."""
-        if not client_id:
-            return
-        holder = account.by_client.get(client_id)
-        match account.rules.client_ids.value:
-            case "open":
-                taken = holder is not None and not holder.status.is_final
-            case "ever":
-                taken = client_id in account.used_ids
-            case _:
-                taken = False
-        if taken:
-            image = holder.image() if holder is not None else None
-            raise Refusal(RefusalKind.CLIENT_ID, f"client id {client_id} is taken", image)
-
-    def _check_waiting(self, order: LiveOrder) -> None:
-        watched = order.market.watched(order.request)
-        if watched >= order.trigger if order.rising else watched <= order.trigger:
-            raise Refusal(RefusalKind.WOULD_TRIGGER, "the trigger has been passed already")
-        if not order.market.listing.is_contract:
-            self._check_purse(order, self._waiting_hold(order))
-
-    def _check_working(self, order: LiveOrder, replaced: LiveOrder | None = None) -> None:
-        """What speaks against working now. `replaced`: the resting order whose hold becomes free for this one."""
-        market, request = order.market, order.request
-        head = market.book.head(not order.bid, order.ticks or None)
-        if request.reduce_only and not self._reducible(order):
-            raise Refusal(RefusalKind.REDUCE_ONLY, "there is no position to reduce")
-        if request.post_only and head is not None:
-            raise Refusal(RefusalKind.POST_ONLY, "the order would take")
-        if order.by_market and head is None:
-            raise Refusal(RefusalKind.NO_LIQUIDITY, "nobody is there to trade with")
-        if order.quote_atoms:
-            self._plan(order)
-        if order.by_market and not order.quote_atoms and self._worst_value(order) < market.grid.min_value:
-            raise Refusal(RefusalKind.NOTIONAL_MINIMUM, f"value is below {market.listing.min_notional}")
-        if request.tif is TimeInForce.FOK and not self._fillable(order):
-            raise Refusal(RefusalKind.FOK, "the order cannot be filled whole")
-        if market.listing.is_contract:
-            self._check_margin(order, replaced)
-        else:
-            self._check_purse(order, self._need(order), replaced.hold if replaced else 0)
-
-    def _plan(self, order: LiveOrder) -> None:
-        """Turn an order by money into lots."""
-        lots, order.short = order.market.plan(not order.bid, order.quote_atoms, self._passed_over(order))
-        if lots < order.market.grid.minimum:
-            raise Refusal(RefusalKind.SIZE_MINIMUM, "this money does not come to the smallest size")
-        order.lots = order.open = lots
-
-    def _need(self, order: LiveOrder) -> int:
-        """Atoms that a spot order may use up: of quote to buy, of base to sell."""
-        if not order.bid:
-            return order.open * order.market.grid.lot_atoms
-        return self._worst_value(order)
-
-    def _waiting_hold(self, order: LiveOrder) -> int:
-        """What an order blocks while it waits: on spot as if it worked at its limit or trigger, else nothing."""
-        if order.market.listing.is_contract:
-            return 0
-        if not order.bid:
-            return order.open * order.market.grid.lot_atoms
-        return order.market.grid.value(order.ticks or order.trigger, order.open)
-
-    @staticmethod
-    def _check_purse(order: LiveOrder, need: int, freed: int = 0) -> None:
-        purse = order.account.purse(Wallet.SPOT, order.held_asset)
-        free = purse.total - purse.held + freed
-        if need > free:
-            asset = order.held_asset
-            raise Refusal(RefusalKind.FUNDS, f"{from_atoms(need)} {asset} needed, {from_atoms(free)} available")
-
-    def _check_margin(self, order: LiveOrder, replaced: LiveOrder | None) -> None:
-        if order.account.rules.house or order.request.reduce_only:
-            return
-        market, account = order.market, order.account
-        holding = account.holding(market.grid)
-        mark = market.mark.ticks if market.mark else market.tape.last
-        freed = replaced.hold if replaced is not None else 0
-        value = self._worst_value(order)
-        before = holding.margin(mark)
-        buying, selling = (value - freed, 0) if order.bid else (0, value - freed)
-        after = holding.margin(mark, buying=buying, selling=selling)
-        if after <= before:
-            return
-        state = margin_state(account, market.listing.settle, self._markets)
-        fee = max(0, market.grid.fee(value, maker=False))
-        if after - before + fee > state.equity - state.held:
-            free = from_atoms(max(0, state.equity - state.held))
-            raise Refusal(RefusalKind.MARGIN, f"{from_atoms(after - before + fee)} needed, {free} available")
-
-    def _worst_value(self, order: LiveOrder) -> int:
-        """Most that its open lots can come to: at the limit, or against what is in the book."""
-        market = order.market
-        if order.by_market:
-            return market.estimate(not order.bid, order.open, self._passed_over(order))
-        return market.grid.value(order.ticks, order.open)
-
-    @staticmethod
-    def _passed_over(order: LiveOrder) -> frozenset[int]:
-        """Own orders that would end instead of trading with this one."""
-        if order.self_trade is not SelfTrade.CANCEL_OLDEST or order.account.rules.quiet:
-            return frozenset()
-        return frozenset(order.account.open)
-
-    @staticmethod
-    def _reducible(order: LiveOrder) -> int:
-        """Lots by which the order could still reduce a position."""
-        holding = order.account.holdings.get(order.request.key)
-        lots = holding.lots if holding is not None else 0
-        return max(0, -lots if order.bid else lots)
-
-    def _fillable(self, order: LiveOrder) -> bool:
-        """Whether `_take` would fill the order whole: looks at every order in its way as `_take` would."""
-        lots = order.open
-        if order.short:
-            return False
-        if order.request.reduce_only and self._reducible(order) < lots:
-            return False
-        positions: dict[str, int] = {}
-        for _, level in order.market.book.side(not order.bid).walk(order.ticks or None):
-            for maker in level.queue.values():
-                assert isinstance(maker, LiveOrder)  # noqa: S101  for the type: books hold nothing else
-                if maker.account is order.account:
-                    if order.self_trade is SelfTrade.CANCEL_OLDEST:
-                        continue
-                    return False
-                taken = min(lots, maker.open)
-                if order.market.listing.is_contract:
-                    name = maker.account.name
-                    holding = maker.account.holdings.get(order.request.key)
-                    position = positions.get(name, holding.lots if holding is not None else 0)
-                    if maker.request.reduce_only:
-                        taken = min(taken, max(0, -position if maker.bid else position))
-                    positions[name] = position + (taken if maker.bid else -taken)
-                lots -= taken
-                if not lots:
-                    return True
-        return False
 
     # work ------------------------------------------------------------------------------------------------------------
 
@@ -289,7 +134,7 @@ class Engine:
     def _working_hold(self, order: LiveOrder) -> int:
         if order.market.listing.is_contract:
             return 0 if order.request.reduce_only else order.market.grid.value(order.ticks, order.open)
-        return self._need(order)
+        return self.admission.need(order)
 
     def _take(self, order: LiveOrder) -> tuple[OrderStatus, EndReason, str] | None:
         """Match against the other side. Returns why the rest must end, or None."""
@@ -310,11 +155,11 @@ class Engine:
             lots = min(order.open, maker.open)
             if contract:
                 if order.request.reduce_only:
-                    lots = min(lots, self._reducible(order))
+                    lots = min(lots, self.admission.reducible(order))
                     if not lots:
                         return OrderStatus.CANCELLED, EndReason.REDUCE_ONLY, "the position is closed"
                 if maker.request.reduce_only:
-                    lots = min(lots, self._reducible(maker))
+                    lots = min(lots, self.admission.reducible(maker))
                     if not lots:
                         self._end(maker, OrderStatus.CANCELLED, EndReason.REDUCE_ONLY, "the position is closed")
                         continue
@@ -464,7 +309,7 @@ class Engine:
         else:
             order.open -= less
         order.lots = lots
-        self._hold(order, self._waiting_hold(order) if order.ticket else self._working_hold(order))
+        self._hold(order, self.admission.waiting_hold(order) if order.ticket else self._working_hold(order))
         self._told(order, Happening.AMENDED)
         self.settle()
 
@@ -478,9 +323,9 @@ class Engine:
             if watched >= draft.trigger if draft.rising else watched <= draft.trigger:
                 raise Refusal(RefusalKind.WOULD_TRIGGER, "the trigger has been passed already", order.image())
             if not draft.market.listing.is_contract:
-                self._check_purse(draft, self._waiting_hold(draft), order.hold)
+                self.admission.check_purse(draft, self.admission.waiting_hold(draft), order.hold)
         else:
-            self._check_working(draft, order)
+            self.admission.check_working(draft, order)
         if order.resting:
             order.resting = False
             self._book_changed(order.market, order.market.book.remove(order))
@@ -488,7 +333,7 @@ class Engine:
         order.ticks, order.trigger, order.lots, order.open = draft.ticks, draft.trigger, draft.lots, draft.open
         self._rename(order, client_id)
         if waiting:
-            self._hold(order, self._waiting_hold(order))
+            self._hold(order, self.admission.waiting_hold(order))
             order.market.triggers(order.request).add(order)
             self._told(order, Happening.AMENDED)
         else:
@@ -543,7 +388,7 @@ class Engine:
             order.triggered = self.now
             self._hold(order, 0)
             try:
-                self._check_working(order)
+                self.admission.check_working(order)
             except Refusal as refusal:
                 order.status = OrderStatus.OPEN
                 self._told(order, Happening.TRIGGERED)
@@ -557,7 +402,7 @@ class Engine:
             if account.rules.quiet:
                 continue
             for order in [order for order in account.open.values() if order.request.key == key and order.resting]:
-                if order.request.reduce_only and not self._reducible(order):
+                if order.request.reduce_only and not self.admission.reducible(order):
                     self._end(order, OrderStatus.CANCELLED, EndReason.REDUCE_ONLY, "the position is closed")
 
     def touch_position(self, account: Account, key: str) -> None:

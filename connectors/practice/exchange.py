@@ -280,7 +280,7 @@ class Exchange:
         wanted = order.client_id
         if renamed and client_id is not None:
             wanted = client_id
-            self._engine.check_client_id(order.account, wanted)
+            self._engine.admission.check_client_id(order.account, wanted)
         if moved or draft.lots > order.lots:
             self._engine.rework(order, draft, wanted)
         else:

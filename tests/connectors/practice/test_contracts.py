@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from connectors.model import EndReason, Market, OrderKind, OrderStatus, Side, TimeInForce, Unit
 from connectors.practice.exchange import INSURANCE, Exchange
@@ -141,15 +142,21 @@ def test_the_average_entry_of_an_inverse_position_is_the_harmonic_mean(exchange:
     )
 )
 def test_contracts_never_make_or_lose_money_whatever_is_traded(trades: list[tuple[str, str, int, int]]) -> None:
-    fees = {"maker": D("-0.00025"), "taker": D("0.00075")}
-    common = {"base": "BTC", "market": Market.PERP, "reference": D(50_000), "max_leverage": 10, "tick": D("0.5")}
-    exchange = Exchange(
-        [
-            Listing(quote="USDT", unit=Unit.LINEAR, step=D(1), multiplier=D("0.001"), **common, **fees),
-            Listing(quote="USD", unit=Unit.INVERSE, step=D(100), **common, **fees),
-        ],
-        start_ms=START,
+    linear = Listing(
+        base="BTC",
+        quote="USDT",
+        market=Market.PERP,
+        unit=Unit.LINEAR,
+        multiplier=D("0.001"),
+        tick=D("0.5"),
+        step=D(1),
+        reference=D(50_000),
+        maker=D("-0.00025"),
+        taker=D("0.00075"),
+        max_leverage=10,
     )
+    inverse = structs.replace(linear, quote="USD", unit=Unit.INVERSE, multiplier=D(1), step=D(100))
+    exchange = Exchange([linear, inverse], start_ms=START)
     for name in ("ann", "bob", "cat"):
         exchange.open_account(name, AccountRules(house=True))
         for asset in ("USDT", "BTC"):
