@@ -10,7 +10,7 @@ from connectors.practice.ledger import Account
 from connectors.practice.market import ListedMarket
 from connectors.practice.orders import LiveOrder
 from connectors.practice.pictures import margin_state
-from connectors.practice.terms import Refusal, RefusalKind, SelfTrade, Wallet
+from connectors.practice.terms import ClientIds, Refusal, RefusalKind, SelfTrade, Wallet
 
 
 class Admission:
@@ -39,12 +39,12 @@ class Admission:
         if not client_id:
             return
         holder = account.by_client.get(client_id)
-        match account.rules.client_ids.value:
-            case "open":
+        match account.rules.client_ids:
+            case ClientIds.OPEN:
                 taken = holder is not None and not holder.status.is_final
-            case "ever":
+            case ClientIds.EVER:
                 taken = client_id in account.used_ids
-            case _:
+            case ClientIds.FREE:
                 taken = False
         if taken:
             image = holder.image() if holder is not None else None
