@@ -114,7 +114,7 @@ class Desk(QObject):
         await self._blotter.load()
         for order in list(self.orders.values()):
             if order.state is OrderState.UNKNOWN:
-                self._run(self._inquiry.settle(order), f"settle {order.id}")
+                self.run(self._inquiry.settle(order), f"settle {order.id}")
 
     async def stop(self) -> None:
         """End all tasks and close the journal. Orders at the venues stay; the next start takes them up."""
@@ -216,7 +216,7 @@ class Desk(QObject):
         self._blotter.add(order)
         self._blotter.placing.add(order.id)
         self._sent_at.setdefault(draft.account, deque(maxlen=100)).append(time.monotonic())
-        self._run(self._send(order, draft, account, self._blotter.write_down(order)), f"place {order.id}")
+        self.run(self._send(order, draft, account, self._blotter.write_down(order)), f"place {order.id}")
         return order.id
 
     def cancel(self, order_id: str) -> None:
@@ -225,7 +225,7 @@ class Desk(QObject):
         if order.is_final or order.state is OrderState.CANCELLING:
             return
         self._blotter.happen(order, Event.CANCEL_ASKED)
-        self._run(self._cancel(order), f"cancel {order_id}")
+        self.run(self._cancel(order), f"cancel {order_id}")
 
     def cancel_many(self, order_ids: Iterable[str]) -> None:
         """Cancel each of these."""
@@ -269,7 +269,7 @@ class Desk(QObject):
         if problems:
             raise GuardRefused(problems)
         self._blotter.happen(order, Event.AMEND_ASKED)
-        self._run(self._amend(order, target), f"amend {order_id}")
+        self.run(self._amend(order, target), f"amend {order_id}")
 
     async def kill(self) -> dict[str, str]:
         """Disarm, cancel everything everywhere, go on until each venue confirms; returns what was confirmed by account."""
@@ -282,7 +282,7 @@ class Desk(QObject):
         """Ask about an order in doubt without waiting for the next turn."""
         order = self.orders[order_id]
         if not self._blotter.nudge(order_id) and order.state is OrderState.UNKNOWN:
-            self._run(self._inquiry.settle(order), f"settle {order_id}")
+            self.run(self._inquiry.settle(order), f"settle {order_id}")
 
     # -----------------------------------------------------------------------------------------------------------------
     # What accounts tell (AccountObserver)
@@ -522,7 +522,8 @@ class Desk(QObject):
     def _family(self, account: Account, instrument: Instrument) -> Family:
         return account.venue.family(instrument.family)
 
-    def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Do something in the background; what fails is logged and told."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
 

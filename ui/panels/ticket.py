@@ -1,0 +1,562 @@
+"""The ticket: side, kind, price, amount; what it would cost before it is sent; what the venue would refuse, while typing."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSlider,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.desk import Draft, GuardRefused
+from app.guard import round_amount, round_price
+from connectors.errors import VenueError
+from connectors.model import Market, OrderKind, Side, TimeInForce
+from ui.panel import Panel
+from ui.theme import Theme
+from ui.widgets.fields import NumberField
+from ui.widgets.figures import DASH, figure, percent
+
+if TYPE_CHECKING:
+    from app.desk import Desk, Problem
+    from app.markets import Feed
+
+KINDS = (
+    ("Limit", OrderKind.LIMIT),
+    ("Market", OrderKind.MARKET),
+    ("Stop", OrderKind.STOP),
+    ("Stop limit", OrderKind.STOP_LIMIT),
+)
+HOLD_MS = 1000
+
+
+class Ticket(Panel):
+    """`sent(order id)` after an order left for the desk."""
+
+    panel_id = "ticket"
+    title = "Ticket"
+    follows = True
+    trading = True
+    sent = Signal(str)
+
+    def __init__(self, theme: Theme, desk: Desk) -> None:
+        super().__init__(theme)
+        self.desk = desk
+        self.side = Side.BUY
+        self.kind = OrderKind.LIMIT
+        self.unit = "base"  # base, quote or %
+        self._seen: tuple[object, ...] = ()
+        self._problems: list[Problem] = []
+        self._hold = QTimer(self)
+        self._hold.setInterval(HOLD_MS)
+        self._hold.setSingleShot(True)
+        self._hold.timeout.connect(self._held)
+        self._build()
+        desk.armed_changed.connect(lambda _: self.refresh())
+
+    def _build(self) -> None:
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(14, 12, 14, 12)
+        column.setSpacing(8)
+        self.best = {name: QPushButton() for name in ("bid", "ask")}
+        row = QHBoxLayout()
+        for name, button in self.best.items():
+            button.setFixedHeight(40)
+            button.setAccessibleName(f"Use the best {name}")
+            button.clicked.connect(lambda _=False, name=name: self._use(name))
+            row.addWidget(button)
+        column.addLayout(row)
+        column.addLayout(self._sides())
+        column.addLayout(self._kinds())
+        self.trigger_label, self.trigger_hint, self.trigger = self._field(column, "Trigger")
+        self.price_label, self.price_hint, self.price = self._field(column, "Price")
+        self.shortcuts = QWidget()
+        row = QHBoxLayout(self.shortcuts)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for name in ("Bid", "Mid", "Ask"):
+            button = QPushButton(name)
+            button.setAccessibleName(f"Price at {name.lower()}")
+            button.clicked.connect(lambda _=False, name=name.lower(): self._use(name))
+            row.addWidget(button)
+        column.addWidget(self.shortcuts)
+        self.amount_label, self.amount_hint, self.amount = self._field(column, "Amount")
+        column.addLayout(self._units())
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, 100)
+        self.slider.setAccessibleName("Part of what is available, in percent")
+        self.slider.valueChanged.connect(self._slid)
+        column.addWidget(self.slider)
+        column.addLayout(self._terms())
+        line = QFrame()
+        line.setProperty("role", "line")
+        column.addWidget(line)
+        column.addLayout(self._estimate())
+        self.send = QPushButton()
+        self.send.setFixedHeight(44)
+        self.send.setAccessibleName("Send the order")
+        self.send.pressed.connect(self._pressed)
+        self.send.released.connect(self._hold.stop)
+        column.addWidget(self.send)
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        self.words.setProperty("role", "secondary")
+        self.words.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self.words)
+        self.fix = QPushButton()
+        self.fix.setVisible(False)
+        self.fix.clicked.connect(self._take_fix)
+        column.addWidget(self.fix)
+        column.addStretch(1)
+        self.available = QLabel()
+        self.available.setTextFormat(Qt.TextFormat.RichText)
+        column.addWidget(self.available)
+        scroll = QScrollArea()
+        scroll.setWidget(inside)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+
+    def _sides(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(0)
+        self.sides = QButtonGroup(self)
+        for index, side in enumerate(Side):
+            button = QPushButton(side.value.capitalize())
+            button.setCheckable(True)
+            button.setFixedHeight(36)
+            button.setProperty("side", side.value)
+            button.setChecked(side is self.side)
+            self.sides.addButton(button, index)
+            button.clicked.connect(lambda _=False, side=side: self.set_side(side))
+            row.addWidget(button)
+        return row
+
+    def _kinds(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(0)
+        self.kinds = QButtonGroup(self)
+        for index, (name, kind) in enumerate(KINDS):
+            button = QPushButton(name)
+            button.setCheckable(True)
+            button.setProperty("quiet", True)
+            button.setChecked(kind is self.kind)
+            self.kinds.addButton(button, index)
+            button.clicked.connect(lambda _=False, kind=kind: self.set_kind(kind))
+            row.addWidget(button)
+        return row
+
+    def _field(self, column: QVBoxLayout, name: str) -> tuple[QLabel, QLabel, NumberField]:
+        label, hint, field = QLabel(name), QLabel(), NumberField(self.theme, name)
+        label.setProperty("role", "secondary")
+        hint.setProperty("role", "caption")
+        hint.setAlignment(Qt.AlignmentFlag.AlignRight)
+        row = QHBoxLayout()
+        row.addWidget(label)
+        row.addStretch(1)
+        row.addWidget(hint)
+        column.addLayout(row)
+        column.addWidget(field)
+        field.edited.connect(self.refresh)
+        return label, hint, field
+
+    def _units(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        self.equal = QLabel()
+        self.equal.setProperty("role", "caption")
+        row.addWidget(self.equal)
+        row.addStretch(1)
+        self.units = QButtonGroup(self)
+        for index, name in enumerate(("base", "quote")):
+            button = QPushButton(name)
+            button.setCheckable(True)
+            button.setProperty("quiet", True)
+            button.setChecked(index == 0)
+            self.units.addButton(button, index)
+            button.clicked.connect(lambda _=False, name=name: self._set_unit(name))
+            row.addWidget(button)
+        return row
+
+    def _terms(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.tif = QComboBox()
+        self.tif.addItems(["GTC", "IOC", "FOK"])
+        self.tif.setAccessibleName("Time in force")
+        self.tif.currentTextChanged.connect(lambda _: self.refresh())
+        self.post_only = QCheckBox("Post only")
+        self.post_only.toggled.connect(lambda _: self.refresh())
+        self.reduce_only = QCheckBox("Reduce only")
+        self.reduce_only.toggled.connect(lambda _: self.refresh())
+        self.leverage = QSpinBox()
+        self.leverage.setRange(1, 125)
+        self.leverage.setValue(10)
+        self.leverage.setSuffix("×")
+        self.leverage.setAccessibleName("Leverage")
+        self.leverage.editingFinished.connect(self._set_leverage)
+        for widget in (self.tif, self.post_only, self.reduce_only, self.leverage):
+            row.addWidget(widget)
+        row.addStretch(1)
+        return row
+
+    def _estimate(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(8)
+        grid.setVerticalSpacing(2)
+        title = QLabel("Before you send")
+        title.setStyleSheet("font-weight: 600")
+        source = QLabel("from the book, now")
+        source.setProperty("role", "caption")
+        source.setAlignment(Qt.AlignmentFlag.AlignRight)
+        grid.addWidget(title, 0, 0)
+        grid.addWidget(source, 0, 1)
+        self.lines: dict[str, tuple[QLabel, QLabel]] = {}
+        for index, name in enumerate(("Average fill", "Worst price", "Slippage", "Fee", "Notional", "Left after"), 1):
+            label, value = QLabel(name), QLabel(DASH)
+            label.setProperty("role", "secondary")
+            value.setAlignment(Qt.AlignmentFlag.AlignRight)
+            grid.addWidget(label, index, 0)
+            grid.addWidget(value, index, 1)
+            self.lines[name] = (label, value)
+        return grid
+
+    # what it shows
+
+    def set_feed(self, feed: Feed | None) -> None:
+        """Another instrument: prices are forgotten, the side stays."""
+        super().set_feed(feed)
+        self.setEnabled(feed is not None)
+        if feed is None:
+            return
+        instrument = feed.instrument
+        able = feed.account.venue.family(instrument.family).capabilities
+        for (_, kind), button in zip(KINDS, self.kinds.buttons(), strict=True):
+            button.setVisible(kind in able.kinds and kind in instrument.kinds)
+        if self.kind not in able.kinds:
+            self.set_kind(OrderKind.LIMIT)
+        contract = instrument.market is not Market.SPOT
+        self.reduce_only.setVisible(able.reduce_only and contract)
+        self.leverage.setVisible(able.leverage and contract)
+        self.post_only.setVisible(able.post_only)
+        self.price.step = self.trigger.step = instrument.tick
+        self.amount.step = instrument.size.step or Decimal(1)
+        self.price.unit.setText(instrument.quote)
+        self.trigger.unit.setText(instrument.quote)
+        buttons = self.units.buttons()
+        buttons[0].setText(instrument.base if instrument.unit == "base" else "Contracts")
+        buttons[1].setText(instrument.quote)
+        buttons[1].setVisible(instrument.unit == "base")
+        self._set_unit("base")
+        self.price.set(None)
+        self.trigger.set(None)
+        self.amount.set(None)
+        self._seen = ()
+        self.refresh()
+
+    def frame(self, now: float) -> None:
+        """Keep quotes and estimate current."""
+        feed = self.feed
+        if feed is None:
+            return
+        seen = (feed.book.best_bid, feed.book.best_ask, feed.sync.state, feed.account.version, int(now * 4), self.isEnabled())
+        if seen == self._seen:
+            return
+        self._seen = seen
+        if self.price.value is None and not self.price.edit.text() and feed.book.best_bid and feed.sync.live:
+            self._use("bid" if self.side is Side.BUY else "ask")
+            return
+        self.refresh()
+
+    def set_side(self, side: Side) -> None:
+        """Buy or sell."""
+        self.side = side
+        self.sides.button(list(Side).index(side)).setChecked(True)
+        self.refresh()
+
+    def set_kind(self, kind: OrderKind) -> None:
+        """Limit, market, stop."""
+        self.kind = kind
+        index = [found for _, found in KINDS].index(kind)
+        self.kinds.button(index).setChecked(True)
+        self.refresh()
+
+    def set_price(self, price: Decimal, side: Side) -> None:
+        """From a click in the ladder or the depth chart."""
+        if not self.kind.has_price:
+            self.set_kind(OrderKind.LIMIT)
+        self.set_side(side)
+        self.price.set(price)
+        self.refresh()
+
+    def draft(self) -> Draft | None:
+        """The order as it stands in the fields."""
+        feed = self.feed
+        if feed is None:
+            return None
+        amount, quote = self.amount.value, None
+        if self.unit == "quote" and amount is not None:
+            able = feed.account.venue.family(feed.instrument.family).capabilities
+            if self.kind is OrderKind.MARKET and able.market_buy_in_quote:
+                amount, quote = None, amount
+            else:
+                price = self._worth()
+                amount = self._on_lot(amount / price) if price else None
+        return Draft(
+            account=feed.account.id,
+            instrument=feed.instrument,
+            side=self.side,
+            kind=self.kind,
+            amount=amount,
+            quote_amount=quote,
+            price=self.price.value if self.kind.has_price else None,
+            trigger=self.trigger.value if self.kind.has_trigger else None,
+            tif=TimeInForce(self.tif.currentText().lower()) if self.kind.has_price else TimeInForce.GTC,
+            post_only=self.post_only.isChecked() and self.kind is OrderKind.LIMIT and self.post_only.isVisibleTo(self),
+            reduce_only=self.reduce_only.isChecked() and self.reduce_only.isVisibleTo(self),
+        )
+
+    def refresh(self) -> None:
+        """Check and estimate what stands in the fields."""
+        feed, draft = self.feed, self.draft()
+        if feed is None or draft is None:
+            return
+        self._show_fields()
+        self._show_quotes(feed)
+        self._problems = self.desk.check(draft)
+        self._show_problems()
+        self._show_estimate(feed, draft)
+        self._show_send(feed, draft)
+
+    def _show_fields(self) -> None:
+        priced, triggered = self.kind.has_price, self.kind.has_trigger
+        for widget in (self.price_label, self.price_hint, self.price, self.shortcuts):
+            widget.setVisible(priced)
+        for widget in (self.trigger_label, self.trigger_hint, self.trigger):
+            widget.setVisible(triggered)
+        self.tif.setEnabled(priced)
+        self.post_only.setEnabled(self.kind is OrderKind.LIMIT)
+
+    def _show_quotes(self, feed: Feed) -> None:
+        digits = feed.instrument.price_digits
+        for name, best in (("bid", feed.book.best_bid), ("ask", feed.book.best_ask)):
+            price = figure(best[0], digits) if best else DASH
+            self.best[name].setText(f"{name.capitalize()}  {price}")
+
+    def _show_problems(self) -> None:
+        rules = {field: [row for row in self._problems if row.field == field] for field in ("price", "trigger", "amount")}
+        instrument = self.feed.instrument if self.feed else None
+        hints = {
+            "price": f"tick {instrument.tick.normalize():f}" if instrument else "",
+            "trigger": f"tick {instrument.tick.normalize():f}" if instrument else "",
+            "amount": f"min {instrument.min_notional.normalize():f} {instrument.quote}" if instrument and instrument.min_notional else "",
+        }
+        for name, hint, field in (
+            ("price", self.price_hint, self.price),
+            ("trigger", self.trigger_hint, self.trigger),
+            ("amount", self.amount_hint, self.amount),
+        ):
+            wrong = rules[name][0] if rules[name] else None
+            empty = not field.edit.text()
+            shown = wrong is not None and not empty
+            field.set_problem(shown)
+            hint.setText(wrong.text if shown and wrong else hints[name])
+            hint.setProperty("role", "problem" if shown else "caption")
+            hint.style().unpolish(hint)
+            hint.style().polish(hint)
+        fixable = next((row for row in self._problems if row.fix is not None and row.field in rules), None)
+        typed = fixable is not None and bool(getattr(self, fixable.field).edit.text())
+        self.fix.setVisible(typed)
+        if fixable is not None and fixable.fix is not None:
+            value = fixable.fix.amount if fixable.field == "amount" else getattr(fixable.fix, fixable.field)
+            self.fix.setText(f"Use {fixable.field} {value:f}" if value is not None else "Mend it")
+
+    def _take_fix(self) -> None:
+        for row in self._problems:
+            if row.fix is not None and row.field in ("price", "trigger", "amount"):
+                self.price.set(row.fix.price)
+                self.trigger.set(row.fix.trigger)
+                if row.field == "amount":
+                    self._set_unit("base")
+                    self.amount.set(row.fix.amount)
+                break
+        self.refresh()
+
+    def _show_estimate(self, feed: Feed, draft: Draft) -> None:
+        said = self.desk.estimate(draft)
+        instrument = feed.instrument
+        digits = instrument.price_digits
+        values = {
+            "Average fill": f"{figure(said.average, digits)} {instrument.quote}" if said.average is not None else DASH,
+            "Worst price": f"{figure(said.worst, digits)} {instrument.quote}" if said.worst is not None else DASH,
+            "Slippage": percent(said.slippage, 4) if said.slippage is not None else DASH,
+            "Fee": f"{figure(said.fee, 6)} {said.fee_asset}" if said.fee is not None else DASH,
+            "Notional": f"{figure(said.notional, 2)} {instrument.quote}" if said.notional is not None else DASH,
+            "Left after": f"{figure(said.left, 2)} {said.left_asset}" if said.left is not None else DASH,
+        }
+        for name, value in values.items():
+            self.lines[name][1].setText(value)
+        rate = f", {percent(said.fee_rate, 3, sign=False)}" if said.fee_rate is not None else ""
+        self.lines["Fee"][0].setText("Fee" + rate)
+        equal = ""
+        if said.notional is not None and draft.amount is not None:
+            other = f"{figure(said.notional, 2)} {instrument.quote}"
+            equal = f"= {other}" if self.unit == "base" else f"= {figure(draft.amount, instrument.size_digits)} {instrument.base}"
+        self.equal.setText(equal)
+        rows = feed.account.available(instrument)
+        shown = [asset for asset in (instrument.quote, instrument.base) if asset in rows] or [instrument.settle]
+        text = "".join(
+            f"<tr><td>{asset} available</td><td align=right>&nbsp;{figure(rows.get(asset), 4)}</td></tr>" for asset in shown
+        )
+        self.available.setText(f"<table width='100%'>{text}</table>")
+
+    def _show_send(self, feed: Feed, draft: Draft) -> None:
+        unit = feed.instrument.base if feed.instrument.unit == "base" else "contracts"
+        amount = f"{draft.amount:f} {unit}" if draft.amount is not None else f"{draft.quote_amount or 0:f} {feed.instrument.quote}"
+        how = "market" if self.kind is OrderKind.MARKET else f"{self.kind.value.replace('_', ' ')} {draft.price or draft.trigger or 0:f}"
+        terms = f", {draft.tif.upper()}" if draft.kind.has_price and draft.tif.value != "gtc" else ""
+        terms += ", post only" if draft.post_only else ""
+        name = "Buy" if self.side is Side.BUY else "Sell"
+        armed = self.desk.armed(feed.environment)
+        large = self._is_large(draft)
+        self.send.setText(f"{name} {amount}\n{how}{terms}" if armed else "Arm to send")
+        wanted = self.side.value if armed else ""
+        if self.send.property("send") != wanted:
+            self.send.setProperty("send", wanted or None)
+            self.send.style().unpolish(self.send)
+            self.send.style().polish(self.send)
+        blocking = [row for row in self._problems if row.rule != "armed"]
+        self.send.setEnabled(not armed or not blocking)
+        if blocking:
+            told = next((row for row in blocking if row.field in ("account", "book", "kind", "tif")), blocking[0])
+            self.words.setText(told.text if told.field in ("account", "book", "kind", "tif") else f"{told.field.capitalize()}: {told.text}")
+        elif not armed:
+            self.words.setText("Disarmed: nothing is sent by a click.")
+        elif large:
+            self.words.setText("A large order: hold the button for a second.")
+        else:
+            self.words.setText("Armed: one click sends")
+
+    def _is_large(self, draft: Draft) -> bool:
+        limit = self.desk.limits(draft.account).confirm_notional
+        value = self.desk.estimate(draft).notional
+        return limit is not None and value is not None and value > limit
+
+    # what the trader does
+
+    def _pressed(self) -> None:
+        feed, draft = self.feed, self.draft()
+        if feed is None or draft is None:
+            return
+        if not self.desk.armed(feed.environment):
+            self.desk.arm(feed.environment)
+            self.refresh()
+        elif self._is_large(draft):
+            self.words.setText("Keep holding …")
+            self._hold.start()
+        else:
+            self._send(draft)
+
+    def _held(self) -> None:
+        draft = self.draft()
+        if draft is not None and self.send.isDown():
+            self._send(draft)
+
+    def _send(self, draft: Draft) -> None:
+        try:
+            order_id = self.desk.place(draft)
+        except GuardRefused as refused:
+            self.words.setText(refused.problems[0].text)
+        else:
+            self.words.setText("Sent.")
+            self.sent.emit(order_id)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter sends when armed and nothing stands against it."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.feed is not None:
+            draft = self.draft()
+            if draft is not None and self.desk.armed(self.feed.environment) and not self._is_large(draft):
+                self._send(draft)
+            return
+        super().keyPressEvent(event)
+
+    def _use(self, name: str) -> None:
+        feed = self.feed
+        if feed is None:
+            return
+        best = feed.book.best_bid if name == "bid" else feed.book.best_ask
+        raw = feed.book.mid if name == "mid" else best[0] if best else None
+        if raw is not None:
+            self.price.set(round_price(Decimal(repr(raw)), feed.instrument, self.side))
+        self.refresh()
+
+    def _set_unit(self, name: str) -> None:
+        self.unit = name
+        self.units.button(0 if name == "base" else 1).setChecked(True)
+        if self.feed is not None:
+            instrument = self.feed.instrument
+            self.amount.unit.setText("" if name != "base" else "")
+            self.amount.step = instrument.size.step if name == "base" else Decimal(10)
+        self.refresh()
+
+    def _worth(self) -> Decimal | None:
+        if self.kind.has_price:
+            return self.price.value
+        mid = self.feed.book.mid if self.feed is not None else None
+        return Decimal(repr(mid)) if mid else self.trigger.value
+
+    def _on_lot(self, amount: Decimal) -> Decimal:
+        if self.feed is None:
+            return amount
+        return round_amount(amount, self.feed.instrument.size)
+
+    def _slid(self, value: int) -> None:
+        """Percent of what is available."""
+        feed = self.feed
+        if feed is None or not self.slider.isSliderDown():
+            return
+        instrument = feed.instrument
+        available = feed.account.available(instrument)
+        price = self._worth()
+        if instrument.market is Market.SPOT and self.side is Side.SELL:
+            most = available.get(instrument.base, Decimal(0))
+        elif price:
+            money = available.get(instrument.quote if instrument.market is Market.SPOT else instrument.settle, Decimal(0))
+            leverage = Decimal(self.leverage.value()) if instrument.market is not Market.SPOT else Decimal(1)
+            most = money * leverage / price
+        else:
+            return
+        self._set_unit("base")
+        self.amount.set(self._on_lot(most * value / 100))
+        self.refresh()
+
+    def _set_leverage(self) -> None:
+        feed = self.feed
+        if feed is None or not self.leverage.isVisible() or feed.account.session is None:
+            return
+
+        async def change() -> None:
+            try:
+                await feed.account.session.set_leverage(feed.instrument, self.leverage.value())
+                self.words.setText(f"Leverage is {self.leverage.value()}×.")
+            except VenueError as error:
+                self.words.setText(f"Leverage was not changed: {error}")
+
+        self.desk.run(change(), "leverage")

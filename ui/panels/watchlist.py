@@ -1,0 +1,238 @@
+"""The watchlist: last price, change of 24 h and a small line for each instrument; a click shows it in the linked panels."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+
+from connectors.contract import Environment, Page
+from connectors.errors import VenueError
+from ui.panel import Painted
+from ui.theme import Theme
+from ui.widgets.figures import baseline, draw_state, draw_triangle, figure, percent
+
+if TYPE_CHECKING:
+    from app.markets import Feed
+    from app.terminal import Terminal
+
+ROW = 36
+HEAD = 0
+
+
+class _Row:
+    """A watched instrument and its recent course."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.course: deque[float] = deque(maxlen=60)
+        self.sampled = 0.0
+
+
+class Watchlist(Painted):
+    """`chosen(key)`: show this instrument. `removed(key)`, `add_asked()` are for whoever keeps the list."""
+
+    panel_id = "watchlist"
+    title = "Watchlist"
+    chosen = Signal(str)
+    changed_list = Signal()
+
+    def __init__(self, theme: Theme, terminal: Terminal) -> None:
+        super().__init__(theme)
+        self.terminal = terminal
+        self.current = ""
+        self.rows: list[_Row] = []
+        self._hover = -1
+        self._seen: tuple[object, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """Watched instruments, in order."""
+        return [row.feed.instrument.key for row in self.rows]
+
+    def add(self, key: str, environment: Environment) -> bool:
+        """Watch an instrument; False if no account has it."""
+        if key in self.keys:
+            return True
+        feed = self.terminal.markets.open(key, environment)
+        if feed is None:
+            return False
+        row = _Row(feed)
+        self.rows.append(row)
+        self.terminal.accounts.spawn(self._history(row))
+        self.changed_list.emit()
+        self.update()
+        return True
+
+    def remove(self, key: str) -> None:
+        """Watch it no more."""
+        for row in list(self.rows):
+            if row.feed.instrument.key == key:
+                self.rows.remove(row)
+                self.terminal.markets.close(row.feed)
+        self.changed_list.emit()
+        self.update()
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        for row in self.rows:
+            self.terminal.markets.close(row.feed)
+        self.rows.clear()
+        self.update()
+
+    async def _history(self, row: _Row) -> None:
+        session = row.feed.account.session
+        if session is None:
+            return
+        try:
+            bars = await session.candles(row.feed.instrument, "30m", Page(limit=48))
+        except VenueError:
+            return  # the line then grows from live prices
+        row.course.extendleft(bar.close for bar in reversed(bars))
+        self.update()
+
+    def frame(self, now: float) -> None:
+        """Sample prices every few seconds, repaint what moved."""
+        seen: list[object] = [self.current, self._hover]
+        for row in self.rows:
+            price = _last(row.feed)
+            if price is not None and now - row.sampled > 20.0:
+                row.sampled = now
+                row.course.append(price)
+            seen += [price, row.feed.sync.state]
+        if tuple(seen) != self._seen:
+            self._seen = tuple(seen)
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Every row."""
+        painter = QPainter(self)
+        theme = self.theme
+        painter.fillRect(self.rect(), theme["surface.panel"])
+        if not self.rows:
+            painter.setPen(theme["text.tertiary"])
+            painter.setFont(theme.font("body"))
+            flags = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
+            painter.drawText(self.rect().adjusted(16, 0, -16, 0), flags, "Nothing watched. Ctrl+K finds instruments.")
+            return
+        for index, row in enumerate(self.rows):
+            self._draw(painter, index, row)
+        if self.hasFocus():
+            painter.setPen(theme.accent)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(QRectF(0.5, 0.5, self.width() - 1, self.height() - 1))
+
+    def _draw(self, painter: QPainter, index: int, row: _Row) -> None:
+        theme, feed = self.theme, row.feed
+        y, width = HEAD + index * ROW, self.width()
+        instrument = feed.instrument
+        if instrument.key == self.current:
+            painter.fillRect(QRectF(0, y, width, ROW), theme.strip)
+            painter.fillRect(QRectF(0, y, 2, ROW), theme.accent)
+        elif index == self._hover:
+            painter.fillRect(QRectF(0, y, width, ROW), theme["surface.selected"])
+        painter.setFont(theme.font("body.bold"))
+        painter.setPen(theme["text.primary"])
+        painter.drawText(QPointF(12, y + 15), instrument.symbol)
+        painter.setFont(theme.font("caption"))
+        if feed.sync.live:
+            painter.setPen(theme["text.tertiary"])
+            market = "" if instrument.market == "spot" else f" {instrument.market}"
+            painter.drawText(QPointF(12, y + 29), f"{feed.account.venue.name}{market}")
+        else:
+            draw_state(painter, QPointF(16, y + 25), theme["warn"], "half")
+            painter.setPen(theme["warn"])
+            painter.drawText(QPointF(24, y + 29), feed.sync.state.capitalize())
+        price, change = _last(feed), _change(feed)
+        right = width - 12.0
+        metrics = theme.metrics("body.bold")
+        painter.setFont(theme.font("body.bold"))
+        painter.setPen(theme["text.primary"] if feed.sync.live else theme["text.tertiary"])
+        text = figure(price, instrument.price_digits)
+        painter.drawText(QPointF(right - metrics.horizontalAdvance(text), y + 15), text)
+        if change is not None:
+            up = change >= 0
+            colour = theme.side("buy" if up else "sell")
+            painter.setFont(theme.font("caption"))
+            painter.setPen(colour)
+            text = percent(abs(change), sign=False)
+            wide = theme.metrics("caption").horizontalAdvance(text)
+            painter.drawText(QPointF(right - wide, y + 29), text)
+            draw_triangle(painter, QPointF(right - wide - 8, y + 25), colour, up=up, size=5)
+        self._draw_course(painter, QRectF(width * 0.42, y + 8, width * 0.22, ROW - 16), row, change)
+
+    def _draw_course(self, painter: QPainter, box: QRectF, row: _Row, change: float | None) -> None:
+        if len(row.course) < 2:
+            return
+        values = np.fromiter(row.course, np.float64)
+        low, high = float(values.min()), float(values.max())
+        ys = box.bottom() - (values - low) / ((high - low) or 1.0) * box.height()
+        xs = np.linspace(box.left(), box.right(), values.size)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(self.theme.side("buy" if (change or 0) >= 0 else "sell"), 1.2))
+        painter.drawPolyline(QPolygonF([QPointF(x, y) for x, y in zip(xs.tolist(), ys.tolist(), strict=True)]))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
+
+    def _index(self, y: float) -> int:
+        index = int((y - HEAD) // ROW)
+        return index if 0 <= index < len(self.rows) else -1
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Hover."""
+        self._hover = self._index(event.position().y())
+
+    def leaveEvent(self, event: object) -> None:
+        """No hover."""
+        self._hover = -1
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Show it."""
+        index = self._index(event.position().y())
+        if index >= 0 and event.button() is Qt.MouseButton.LeftButton:
+            self.chosen.emit(self.rows[index].feed.instrument.key)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Remove it."""
+        from PySide6.QtWidgets import QMenu
+
+        index = self._index(event.pos().y())
+        if index < 0:
+            return
+        menu = QMenu(self)
+        key = self.rows[index].feed.instrument.key
+        menu.addAction(f"Stop watching {self.rows[index].feed.instrument.symbol}", lambda: self.remove(key))
+        menu.exec(event.globalPos())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Up, down, Delete."""
+        keys = self.keys
+        if not keys:
+            return
+        index = keys.index(self.current) if self.current in keys else 0
+        if event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
+            step = -1 if event.key() == Qt.Key.Key_Up else 1
+            self.chosen.emit(keys[max(0, min(len(keys) - 1, index + step))])
+        elif event.key() == Qt.Key.Key_Delete and self.current in keys:
+            self.remove(self.current)
+        else:
+            super().keyPressEvent(event)
+
+
+def _last(feed: Feed) -> float | None:
+    trade = feed.trades.last()
+    if trade is not None:
+        return trade.price
+    if feed.ticker is not None and feed.ticker.last is not None:
+        return feed.ticker.last
+    return feed.book.mid
+
+
+def _change(feed: Feed) -> float | None:
+    ticker = feed.ticker
+    if ticker is None or ticker.open is None or not ticker.open:
+        return None
+    last = _last(feed)
+    return None if last is None else last / ticker.open - 1

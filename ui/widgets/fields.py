@@ -1,0 +1,90 @@
+"""Number fields: a Decimal with steppers. What was typed is never lost, even when it is no number."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeyEvent, QWheelEvent
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+
+from ui.theme import Theme
+
+
+class _Edit(QLineEdit):
+    stepped = Signal(int)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Up and Down step; with Shift ten times."""
+        if event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
+            factor = 10 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
+            self.stepped.emit(factor if event.key() == Qt.Key.Key_Up else -factor)
+            return
+        super().keyPressEvent(event)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """The wheel steps, only with the focus, so that scrolling past changes nothing."""
+        if self.hasFocus():
+            self.stepped.emit(1 if event.angleDelta().y() > 0 else -1)
+            event.accept()
+
+
+class NumberField(QWidget):
+    """`value` is None while the text is no number; `step` is what a step adds. `edited` on every change by the trader."""
+
+    edited = Signal()
+
+    def __init__(self, theme: Theme, name: str) -> None:
+        super().__init__()
+        self.step = Decimal(1)
+        self.minimum = Decimal(0)
+        self.edit = _Edit()
+        self.edit.setFont(theme.font("field"))
+        self.edit.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.edit.setAccessibleName(name)
+        self.edit.setFixedHeight(36)
+        self.edit.textEdited.connect(lambda _: self.edited.emit())
+        self.edit.stepped.connect(self._step)
+        self.unit = QLabel()
+        self.unit.setProperty("role", "caption")
+        less, more = QPushButton("−"), QPushButton("+")
+        for button, words, step in ((less, "less", -1), (more, "more", 1)):
+            button.setAccessibleName(f"{name} {words}")
+            button.setFixedSize(30, 36)
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.setAutoRepeat(True)
+            button.clicked.connect(lambda _=False, step=step: self._step(step))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(less)
+        row.addWidget(self.edit, 1)
+        row.addWidget(self.unit)
+        row.addWidget(more)
+
+    @property
+    def value(self) -> Decimal | None:
+        """The number that stands there."""
+        text = self.edit.text().strip().replace("\u2009", "").replace(" ", "").replace(",", ".")
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            return None
+        return number if number.is_finite() else None
+
+    def set(self, value: Decimal | None) -> None:
+        """Write a number, plain."""
+        self.edit.setText("" if value is None else format(value, "f"))
+
+    def set_problem(self, problem: bool) -> None:
+        """Outline it."""
+        if self.edit.property("problem") != problem:
+            self.edit.setProperty("problem", problem)
+            self.edit.style().unpolish(self.edit)
+            self.edit.style().polish(self.edit)
+
+    def _step(self, count: int) -> None:
+        value = self.value if self.value is not None else Decimal(0)
+        rounded = (value / self.step).to_integral_value() * self.step if self.step else value
+        self.set(max(self.minimum, rounded + self.step * count))
+        self.edited.emit()

@@ -1,0 +1,212 @@
+"""Tables that are filled from rows: a model over plain row objects and one delegate that draws figures, sides and states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSortFilterProxyModel, Qt
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
+
+from connectors.model import Side
+from ui.theme import Theme
+from ui.widgets.figures import baseline, draw_figure, draw_state, draw_triangle
+
+Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading and how its cell is made. `kind`: text, number, side, state, bar, chip, cross, link. `sort` gives a key."""
+
+    name: str
+    text: Callable[[Any], str]
+    kind: str = "text"
+    width: int = 90
+    sort: Callable[[Any], Any] | None = None
+    colour: Callable[[Any], str] | None = None  # a theme token
+    extra: Callable[[Any], Any] | None = None  # bar: fraction; state: shape; side: Side
+
+
+ROW = Qt.ItemDataRole.UserRole + 1
+
+
+class RowModel(QAbstractTableModel):
+    """Rows are any objects; `set_rows` replaces them and keeps the selection where the same object stays."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        super().__init__()
+        self.columns = list(columns)
+        self.rows: list[Any] = []
+
+    def set_rows(self, rows: Sequence[Any]) -> None:
+        """Show these."""
+        if len(rows) == len(self.rows):
+            self.rows = list(rows)
+            if rows:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(self.columns) - 1))
+            return
+        self.beginResetModel()
+        self.rows = list(rows)
+        self.endResetModel()
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
+        return len(self.columns)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        row, column = self.rows[index.row()], self.columns[index.column()]
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+            return column.text(row)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return column.text(row)
+        if role == ROW:
+            return row
+        if role == Qt.ItemDataRole.UserRole:
+            return column.sort(row) if column.sort is not None else column.text(row).lower()
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation is Qt.Orientation.Horizontal:
+            if role == Qt.ItemDataRole.DisplayRole:
+                return self.columns[section].name
+            if role == Qt.ItemDataRole.TextAlignmentRole:
+                right = self.columns[section].kind == "number"
+                return Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft)
+        return None
+
+
+class Delegate(QStyledItemDelegate):
+    """Draws every cell by its column's kind."""
+
+    def __init__(self, theme: Theme, columns: Sequence[Column]) -> None:
+        super().__init__()
+        self.theme = theme
+        self.columns = list(columns)
+        self.tint: Callable[[Any], str] = lambda row: ""
+        self.hatched: Callable[[Any], bool] = lambda row: False
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """One cell."""
+        theme, row = self.theme, index.data(ROW)
+        column = self.columns[index.column()]
+        box = QRectF(option.rect)  # ty: ignore[unresolved-attribute] - Qt's stubs hide the option's fields
+        painter.save()
+        tint = self.tint(row)
+        if tint:
+            painter.fillRect(box, theme[tint])
+        if option.state & QStyle.StateFlag.State_Selected:  # ty: ignore[unresolved-attribute] - as above
+            painter.fillRect(box, theme["surface.selected"])
+            if index.column() == 0:
+                painter.fillRect(QRectF(box.left(), box.top(), 2, box.height()), theme.accent)
+        if index.column() == 0 and self.hatched(row):
+            self._hatch(painter, box)
+        text = column.text(row)
+        colour = theme[column.colour(row) if column.colour is not None else "text.primary"]
+        painter.setFont(theme.font("body"))
+        metrics = theme.metrics("body")
+        base = baseline(box.top(), box.height(), metrics)
+        left = box.left() + 8
+        match column.kind:
+            case "number":
+                draw_figure(painter, box.right() - 8, base, text, metrics, colour, theme["text.tertiary"])
+            case "side":
+                side = column.extra(row) if column.extra is not None else Side.BUY
+                tone = theme.side(side.value)
+                draw_triangle(painter, QPointF(left + 4, box.center().y()), tone, up=side is Side.BUY)
+                painter.setPen(tone)
+                painter.setFont(theme.font("body.bold"))
+                painter.drawText(QPointF(left + 14, base), text)
+            case "state":
+                draw_state(painter, QPointF(left + 4, box.center().y()), colour, column.extra(row) if column.extra else "disc")
+                painter.setPen(colour if column.colour is not None and column.colour(row) == "warn" else theme["text.primary"])
+                painter.drawText(QPointF(left + 15, base), metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width() - 26))
+            case "bar":
+                part = float(column.extra(row)) if column.extra is not None else 0.0
+                painter.fillRect(QRectF(left, box.center().y() - 2, box.width() - 16, 4), theme["line.subtle"])
+                painter.fillRect(QRectF(left, box.center().y() - 2, (box.width() - 16) * min(1.0, part), 4), theme["text.primary"])
+            case "chip":
+                width = theme.metrics("caption.strong").horizontalAdvance(text) + 22
+                chip = QRectF(left, box.center().y() - 9, width, 18)
+                painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+                painter.setPen(colour)
+                painter.drawRoundedRect(chip.adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
+                painter.setBrush(colour)
+                painter.drawEllipse(QPointF(left + 9, box.center().y()), 3, 3)
+                painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
+                painter.setFont(theme.font("caption.strong"))
+                painter.drawText(QPointF(left + 16, baseline(box.top(), box.height(), theme.metrics("caption.strong"))), text)
+            case "cross":
+                painter.setPen(theme["text.secondary"] if text else theme["text.disabled"])
+                if text:
+                    middle = box.center()
+                    painter.drawLine(middle + QPointF(-4, -4), middle + QPointF(4, 4))
+                    painter.drawLine(middle + QPointF(-4, 4), middle + QPointF(4, -4))
+            case _:
+                if column.kind == "link":
+                    painter.setPen(theme.accent)
+                elif column.kind == "mono":
+                    painter.setFont(theme.mono())
+                    painter.setPen(colour)
+                else:
+                    painter.setPen(colour)
+                    if column.kind == "strong":
+                        painter.setFont(theme.font("body.bold"))
+                painter.drawText(QPointF(left, base), metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width() - 12))
+        painter.restore()
+
+    def _hatch(self, painter: QPainter, box: QRectF) -> None:
+        """An edge of stripes: in doubt."""
+        painter.setPen(self.theme["warn"])
+        painter.setClipRect(QRectF(box.left(), box.top(), 6, box.height()))
+        y = box.top() - 6
+        while y < box.bottom() + 6:
+            painter.drawLine(QPointF(box.left(), y + 6), QPointF(box.left() + 6, y))
+            y += 4
+        painter.setClipping(False)
+
+
+class RowTable(QTableView):
+    """A table over rows, sortable by every column."""
+
+    def __init__(self, theme: Theme, columns: Sequence[Column], name: str, row_height: int = 24) -> None:
+        super().__init__()
+        self.rows = RowModel(columns)
+        self.proxy = QSortFilterProxyModel()
+        self.proxy.setSourceModel(self.rows)
+        self.proxy.setSortRole(Qt.ItemDataRole.UserRole)
+        self.setModel(self.proxy)
+        self.cells = Delegate(theme, columns)
+        self.setItemDelegate(self.cells)
+        self.setAccessibleName(name)
+        self.setShowGrid(False)
+        self.setSortingEnabled(True)
+        self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setMouseTracking(True)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(row_height)
+        self.verticalHeader().setMinimumSectionSize(row_height)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setStretchLastSection(True)
+        header.setMinimumSectionSize(24)
+        for index, column in enumerate(columns):
+            self.setColumnWidth(index, column.width)
+
+    def row_at(self, index: Index) -> Any:
+        """The row object of an index of this view."""
+        return index.data(ROW) if index.isValid() else None
+
+    @property
+    def chosen(self) -> Any:
+        """The selected row object."""
+        return self.row_at(self.currentIndex())

@@ -1,0 +1,575 @@
+"""The window: docks, workspaces, command strip, palette, status bar. It wires panels to the app and keeps no state of its own."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import PySide6QtAds as ads
+from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QCloseEvent, QCursor, QDesktopServices, QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QApplication,
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QMenu,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.accounts import AccountState
+from app.desk import Notice, OrderState
+from connectors.contract import Environment
+from connectors.runtime.socket import LinkState
+from ui.clock import FrameClock
+from ui.palette import Palette
+from ui.panel import Panel
+from ui.panels.blotter import Balances, Fills, Orders, Positions
+from ui.panels.connectors import ConnectorBrowser
+from ui.panels.depth import DepthChart
+from ui.panels.ladder import Ladder
+from ui.panels.status import Health, LogPanel
+from ui.panels.tape import Tape
+from ui.panels.ticket import Ticket
+from ui.panels.watchlist import Watchlist
+from ui.theme import Theme
+from ui.widgets.figures import figure
+
+if TYPE_CHECKING:
+    from app.markets import Feed
+    from app.terminal import Terminal
+
+WORKSPACES = ("Trade", "Depth", "Connectors")
+KEYS = (
+    ("Ctrl+K", "Find instruments, panels and commands"),
+    ("Ctrl+Shift+Esc", "Kill: cancel everything everywhere and disarm"),
+    ("Ctrl+Shift+A", "Arm or disarm"),
+    ("Esc Esc", "Cancel all orders of the instrument shown"),
+    ("F1", "These keys"),
+    ("Space", "Ladder: centre"),
+    ("1 to 5", "Ladder: size"),
+    ("Up, Down, B, S", "Ladder: move the cursor, buy or sell there"),
+    ("+, −", "Ladder: coarser or finer groups"),
+    ("Up, Down, Shift", "Ticket: step price or amount, ten times with Shift"),
+    ("Enter", "Ticket: send, when armed"),
+)
+
+
+class Window(QMainWindow):
+    """The whole screen. `closing` when the trader closes it."""
+
+    closing = Signal()
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self.terminal = terminal
+        preferences = terminal.settings.preferences
+        self.theme = Theme(preferences.theme, colour_blind=preferences.colour_blind)
+        self.feed: Feed | None = None
+        self.clock = FrameClock(self)
+        self.setWindowTitle("Fathom")
+        self.resize(1440, 900)
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            self.theme.apply(application)
+            self.theme.changed.connect(lambda: self.theme.apply(application))
+        self.panels = self._make_panels()
+        self._docks: dict[str, ads.CDockWidget] = {}
+        self._first_layouts: dict[str, QByteArray] = {}
+        self._last_escape = 0.0
+        self._build()
+        self._wire()
+        for panel in self.panels.values():
+            self.clock.register(panel)
+        self.clock.start()
+        self._slow = QTimer(self)
+        self._slow.setInterval(500)
+        self._slow.timeout.connect(self._refresh_bars)
+        self._slow.start()
+        self.show_workspace(preferences.workspace if preferences.workspace in WORKSPACES else "Trade")
+
+    # building
+
+    def _make_panels(self) -> dict[str, Panel]:
+        terminal, theme = self.terminal, self.theme
+        self.watchlist = Watchlist(theme, terminal)
+        self.ladder = Ladder(theme, terminal.desk)
+        self.depth = DepthChart(theme, terminal.desk)
+        self.tape = Tape(theme)
+        self.ticket = Ticket(theme, terminal.desk)
+        self.orders = Orders(theme, terminal)
+        self.browser = ConnectorBrowser(theme, terminal)
+        panels: list[Panel] = [
+            self.watchlist,
+            self.ladder,
+            self.depth,
+            self.tape,
+            self.ticket,
+            self.orders,
+            Fills(theme, terminal),
+            Positions(theme, terminal),
+            Balances(theme, terminal),
+            Health(theme, terminal),
+            LogPanel(theme, terminal),
+            self.browser,
+        ]
+        return {panel.panel_id: panel for panel in panels}
+
+    def _build(self) -> None:
+        flags = ads.CDockManager.eConfigFlag
+        ads.CDockManager.setConfigFlag(flags.DockAreaHasCloseButton, False)
+        ads.CDockManager.setConfigFlag(flags.DockAreaHasUndockButton, False)
+        ads.CDockManager.setConfigFlag(flags.DockAreaHasTabsMenuButton, False)
+        ads.CDockManager.setConfigFlag(flags.ActiveTabHasCloseButton, False)
+        ads.CDockManager.setConfigFlag(flags.OpaqueSplitterResize, True)
+        centre = QWidget()
+        column = QVBoxLayout(centre)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self._command_strip())
+        column.addWidget(self._welcome_strip())
+        self._notices = QLabel()
+        self._notices.setContentsMargins(12, 4, 12, 4)
+        self._notices.setWordWrap(True)
+        self._notices.setVisible(False)
+        column.addWidget(self._notices)
+        holder = QMainWindow()
+        holder.setWindowFlags(Qt.WindowType.Widget)
+        column.addWidget(holder, 1)
+        column.addWidget(self._status_bar())
+        self.setCentralWidget(centre)
+        self.docks = ads.CDockManager(holder)
+        self.docks.setStyleSheet("")
+        self._make_docks()
+        for name in WORKSPACES:
+            self._arrange(name)
+            self._first_layouts[name] = self.docks.saveState()
+
+    def _make_docks(self) -> None:
+        for panel_id, panel in self.panels.items():
+            dock = ads.CDockWidget(self.docks, panel.title)
+            dock.setObjectName(panel_id)
+            dock.setWidget(panel, ads.CDockWidget.eInsertMode.ForceNoScrollArea)
+            dock.setFeature(ads.CDockWidget.DockWidgetFeature.DockWidgetClosable, True)
+            self._docks[panel_id] = dock
+
+    def _arrange(self, name: str) -> None:
+        """The layout that a workspace has at first."""
+        areas = ads.DockWidgetArea
+        for dock in self._docks.values():
+            if dock.dockAreaWidget() is not None:
+                self.docks.removeDockWidget(dock)
+        put = self.docks.addDockWidget
+        docks = self._docks
+        if name == "Connectors":
+            put(areas.CenterDockWidgetArea, docks["connectors"])
+            return
+        depth = put(areas.CenterDockWidgetArea, docks["depth"])
+        if name == "Depth":
+            ladder = put(areas.RightDockWidgetArea, docks["ladder"], depth)
+            tape = put(areas.RightDockWidgetArea, docks["tape"], ladder)
+            put(areas.LeftDockWidgetArea, docks["watchlist"], depth)
+            self.docks.setSplitterSizes(tape, [220, 1000, 330, 220])
+            return
+        ladder = put(areas.RightDockWidgetArea, docks["ladder"], depth)
+        put(areas.RightDockWidgetArea, docks["tape"], ladder)
+        ticket = put(areas.RightDockWidgetArea, docks["ticket"])
+        watch = put(areas.LeftDockWidgetArea, docks["watchlist"], depth)
+        bottom = put(areas.BottomDockWidgetArea, docks["orders"], depth)
+        for panel_id in ("fills", "positions", "balances", "health", "log"):
+            put(areas.CenterDockWidgetArea, docks[panel_id], bottom)
+        docks["orders"].setAsCurrentTab()
+        self.docks.setSplitterSizes(ticket, [1140, 290])
+        self.docks.setSplitterSizes(watch, [200, 560, 330, 220])
+        self.docks.setSplitterSizes(bottom, [560, 260])
+
+    def _button(self, text: str, name: str, action: Callable[[], object], **properties: object) -> QPushButton:
+        button = QPushButton(text)
+        button.setAccessibleName(name)
+        for key, value in properties.items():
+            button.setProperty(key, value)
+        button.clicked.connect(lambda _=False: action())
+        return button
+
+    def _command_strip(self) -> QFrame:
+        strip = QFrame()
+        strip.setProperty("role", "strip")
+        strip.setFixedHeight(44)
+        row = QHBoxLayout(strip)
+        row.setContentsMargins(12, 0, 12, 0)
+        row.setSpacing(8)
+        mark = QLabel("≋  Fathom")
+        mark.setProperty("role", "large")
+        row.addWidget(mark)
+        self._tabs = QButtonGroup(self)
+        for index, name in enumerate(WORKSPACES):
+            tab = self._button(name, f"Workspace {name}", lambda name=name: self.show_workspace(name), quiet=True)
+            tab.setCheckable(True)
+            self._tabs.addButton(tab, index)
+            row.addWidget(tab)
+        row.addStretch(1)
+        search = self._button("Search instruments, panels, commands      Ctrl K", "Search", self.open_palette)
+        search.setMinimumWidth(330)
+        row.addWidget(search)
+        row.addStretch(1)
+        self._equity = QLabel()
+        self._equity.setProperty("role", "secondary")
+        row.addWidget(self._equity)
+        self._badge = self._button("PRACTICE", "Environment", self._environment_menu, accent=True)
+        row.addWidget(self._badge)
+        self._arm = self._button("Disarmed", "Arm or disarm", self.toggle_armed)
+        self._arm.setCheckable(True)
+        self._arm.setMinimumWidth(110)
+        row.addWidget(self._arm)
+        kill = self._button("Kill  Ctrl Shift Esc", "Cancel everything everywhere and disarm", self.kill, danger=True)
+        row.addWidget(kill)
+        more = self._button("⋯", "Menu", self._menu, quiet=True)
+        row.addWidget(more)
+        return strip
+
+    def _welcome_strip(self) -> QFrame:
+        self._welcome = QFrame()
+        self._welcome.setProperty("role", "welcome")
+        self._welcome.setFixedHeight(32)
+        row = QHBoxLayout(self._welcome)
+        row.setContentsMargins(12, 0, 8, 0)
+        text = QLabel(
+            "This is the practice exchange: it runs on this machine, with a made-up crowd and made-up money. Nothing you do here leaves it."
+        )
+        row.addWidget(text)
+        row.addWidget(self._button("Go live…", "How to go live", lambda: self.show_workspace("Connectors"), quiet=True))
+        row.addStretch(1)
+        row.addWidget(self._button("Hide", "Hide this strip", self._hide_welcome, quiet=True))
+        self._welcome.setVisible(self.terminal.settings.preferences.welcome and not self.terminal.is_replay)
+        return self._welcome
+
+    def _status_bar(self) -> QFrame:
+        bar = QFrame()
+        bar.setProperty("role", "strip")
+        bar.setFixedHeight(24)
+        row = QHBoxLayout(bar)
+        row.setContentsMargins(10, 0, 10, 0)
+        row.setSpacing(16)
+        self._lines = {name: QLabel() for name in ("accounts", "books", "doubt", "budget", "journal", "fps", "utc")}
+        self._lines["doubt"].setProperty("role", "warn")
+        row.addWidget(self._lines["accounts"])
+        row.addWidget(self._lines["books"])
+        row.addWidget(self._lines["doubt"])
+        row.addStretch(1)
+        for name in ("budget", "journal", "fps", "utc"):
+            self._lines[name].setProperty("role", "caption")
+            row.addWidget(self._lines[name])
+        return bar
+
+    # wiring
+
+    def _wire(self) -> None:
+        terminal = self.terminal
+        self.watchlist.chosen.connect(self.show_instrument)
+        self.watchlist.changed_list.connect(self._keep_watchlist)
+        self.ladder.price_chosen.connect(self.ticket.set_price)
+        self.depth.price_chosen.connect(self.ticket.set_price)
+        self.browser.link_asked.connect(self.open_link)
+        terminal.accounts.changed.connect(self._account_changed)
+        terminal.desk.message.connect(self._notice)
+        terminal.desk.armed_changed.connect(lambda _: self._refresh_bars())
+        for keys, action in (
+            ("Ctrl+K", self.open_palette),
+            ("Ctrl+Shift+Esc", self.kill),
+            ("Ctrl+Shift+A", self.toggle_armed),
+            ("F1", self._show_keys),
+            ("Esc", self._escape),
+        ):
+            QShortcut(QKeySequence(keys), self).activated.connect(action)
+
+    def _account_changed(self, account_id: str) -> None:
+        account = self.terminal.accounts.accounts.get(account_id)
+        if account is None or account.session is None:
+            if self.feed is not None and account is not None and self.feed.account is account:
+                self._drop_feed()
+            return
+        wanted = self.terminal.settings.preferences.watchlist
+        names = [key for key in wanted if key in account.instruments]
+        if not names and not self.watchlist.rows:
+            market = [row for row in account.instruments.values() if row.market == "spot"] or list(account.instruments.values())
+            by_symbol = {row.symbol: row.key for row in market}
+            names = [by_symbol[name] for name in account.venue.demo_symbols if name in by_symbol] or [row.key for row in market[:8]]
+            names += [row.key for row in market if row.key not in names][: max(0, 12 - len(names))]
+        for key in names:
+            self.watchlist.add(key, account.environment)
+        if self.feed is None and self.watchlist.rows:
+            self.show_instrument(self.watchlist.keys[0])
+
+    def show_instrument(self, key: str) -> None:
+        """Let every panel that follows an instrument show this one."""
+        account = self.terminal.accounts.focus
+        environment = account.environment if account is not None else Environment.PRACTICE
+        feed = self.terminal.markets.open(key, environment)
+        if feed is None:
+            for other in Environment:
+                feed = feed or self.terminal.markets.open(key, other)
+        if feed is None:
+            self._say("warn", f"{key} is at no venue that is connected.")
+            return
+        old, self.feed = self.feed, feed
+        self.terminal.accounts.set_focus(feed.account.id)
+        self.theme.set_environment(feed.environment)
+        for panel in self.panels.values():
+            if panel.follows or panel is self.orders:
+                panel.set_feed(feed)
+        for panel_id in ("ladder", "depth", "tape", "ticket"):
+            self._docks[panel_id].setWindowTitle(f"{self.panels[panel_id].title}   {feed.instrument.symbol}")
+        self.watchlist.current = key
+        if old is not None:
+            self.terminal.markets.close(old)
+        self._refresh_bars()
+
+    def _drop_feed(self) -> None:
+        for panel in self.panels.values():
+            if panel.follows:
+                panel.set_feed(None)
+        self.watchlist.clear()
+        self.feed = None
+
+    def _keep_watchlist(self) -> None:
+        self.terminal.settings.preferences.watchlist = self.watchlist.keys
+
+    # actions
+
+    def show_workspace(self, name: str) -> None:
+        """Another arrangement; the present one is kept."""
+        preferences = self.terminal.settings.preferences
+        current = getattr(self, "_workspace", "")
+        if current:
+            preferences.layouts[current] = base64.b64encode(bytes(self.docks.saveState().data())).decode()
+        self._workspace = name
+        kept = preferences.layouts.get(name, "")
+        restored = bool(kept) and self.docks.restoreState(QByteArray(base64.b64decode(kept)))
+        if not restored:
+            if kept:
+                self._say("warn", f"The saved layout of {name} was broken; the first one is used.")
+            self.docks.restoreState(self._first_layouts[name])
+        self._tabs.button(WORKSPACES.index(name)).setChecked(True)
+        preferences.workspace = name
+
+    def reset_layout(self) -> None:
+        """The first arrangement of this workspace again."""
+        self.docks.restoreState(self._first_layouts[self._workspace])
+
+    def toggle_armed(self) -> None:
+        """Let clicks send, or not."""
+        desk = self.terminal.desk
+        environment = self.feed.environment if self.feed is not None else Environment.PRACTICE
+        if desk.armed(environment):
+            desk.disarm()
+        else:
+            desk.arm(environment, self.terminal.settings.preferences.arm_minutes)
+
+    def kill(self) -> None:
+        """Cancel everything everywhere and disarm; venue by venue it is told when it is confirmed."""
+        self._say("danger", "Kill: disarmed, cancelling everything everywhere.")
+
+        async def work() -> None:
+            confirmed = await self.terminal.desk.kill()
+            self._say("info", f"Kill: confirmed by {', '.join(confirmed) or 'nobody, no account is connected'}.")
+
+        self.terminal.desk.run(work(), "kill")
+
+    def _escape(self) -> None:
+        """Twice within a second: cancel all orders of the instrument shown."""
+        now = time.monotonic()
+        if now - self._last_escape < 1.0 and self.feed is not None:
+            count = self.terminal.desk.cancel_all(self.feed.account.id, self.feed.instrument.key)
+            self._say("info", f"Cancelling {count} orders of {self.feed.instrument.symbol}.")
+        self._last_escape = now
+
+    def open_palette(self) -> None:
+        """Find anything."""
+        Palette(self).open()
+
+    def open_panel(self, panel_id: str) -> None:
+        """Bring a panel to the front, wherever it is."""
+        dock = self._docks[panel_id]
+        if dock.isClosed() or dock.dockAreaWidget() is None:
+            self.docks.addDockWidget(ads.DockWidgetArea.BottomDockWidgetArea, dock)
+            dock.toggleView(True)
+        dock.setAsCurrentTab()
+        dock.raise_()
+
+    def open_link(self, url: str) -> None:
+        """Only after showing where it leads."""
+        box = QMessageBox(self)
+        box.setWindowTitle("Open a link")
+        box.setText("This opens in your browser:")
+        box.setInformativeText(url)
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setStandardButtons(QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(QMessageBox.StandardButton.Cancel)
+        box.accepted.connect(lambda: QDesktopServices.openUrl(QUrl(url)))
+        box.open()
+
+    def choose_theme(self, name: str, *, colour_blind: bool) -> None:
+        """Dark, light, and the colour-blind-safe pair."""
+        self.theme.choose(name, colour_blind=colour_blind)
+        self.terminal.settings.preferences.theme = name
+        self.terminal.settings.preferences.colour_blind = colour_blind
+        self._save()
+
+    def _hide_welcome(self) -> None:
+        self._welcome.hide()
+        self.terminal.settings.preferences.welcome = False
+        self._save()
+
+    def _save(self) -> None:
+        try:
+            self.terminal.settings.save()
+        except OSError as error:
+            self._say("warn", f"The settings could not be saved: {error}")
+
+    def save_layout(self) -> None:
+        """Keep arrangement and watchlist for the next start."""
+        self.terminal.settings.preferences.layouts[self._workspace] = base64.b64encode(
+            bytes(self.docks.saveState().data())
+        ).decode()
+        if not self.terminal.is_replay:
+            self._save()
+
+    def _menu(self) -> None:
+        menu = QMenu(self)
+        panels = menu.addMenu("Panels")
+        for panel_id, panel in self.panels.items():
+            panels.addAction(panel.title, lambda panel_id=panel_id: self.open_panel(panel_id))
+        looks = menu.addMenu("Theme")
+        for name in ("dark", "light"):
+            for safe in (False, True):
+                words = name.capitalize() + (", colour-blind safe" if safe else "")
+                looks.addAction(words, lambda name=name, safe=safe: self.choose_theme(name, colour_blind=safe))
+        menu.addAction("First layout of this workspace", self.reset_layout)
+        recording = menu.addAction("Record raw traffic (from the next start)")
+        recording.setCheckable(True)
+        recording.setChecked(self.terminal.settings.preferences.recording)
+        recording.toggled.connect(lambda on: self.terminal.settings.set("recording", on))
+        menu.addAction("Keys", self._show_keys)
+        menu.addSeparator()
+        menu.addAction("Quit", self.close)
+        menu.popup(QCursor.pos())
+
+    def _environment_menu(self) -> None:
+        menu = QMenu(self)
+        for account in self.terminal.accounts.accounts.values():
+            action = menu.addAction(f"{account.name}: {account.state}")
+            action.setEnabled(account.state is not AccountState.OFF)
+            action.triggered.connect(lambda _=False, account=account: self._use_account(account.id))
+        menu.addSeparator()
+        menu.addAction("More in the connector browser…", lambda: self.show_workspace("Connectors"))
+        menu.popup(self._badge.mapToGlobal(self._badge.rect().bottomLeft()))
+
+    def _use_account(self, account_id: str) -> None:
+        self.terminal.accounts.set_focus(account_id)
+        account = self.terminal.accounts.accounts[account_id]
+        if self.feed is not None and self.feed.instrument.key in account.instruments:
+            self.show_instrument(self.feed.instrument.key)
+        elif account.instruments:
+            self.show_instrument(next(iter(account.instruments)))
+
+    def _show_keys(self) -> None:
+        box = QMessageBox(self)
+        box.setWindowTitle("Keys")
+        rows = "".join(f"<tr><td><b>{keys}</b>&nbsp;&nbsp;</td><td>{text}</td></tr>" for keys, text in KEYS)
+        box.setTextFormat(Qt.TextFormat.RichText)
+        box.setText(f"<table>{rows}</table>")
+        box.open()
+
+    # telling
+
+    def _notice(self, notice: Notice) -> None:
+        self._say(notice.level, notice.text)
+
+    def _say(self, level: str, text: str) -> None:
+        """A line under the command strip; it goes after a while unless it is a danger."""
+        theme = self.theme
+        tone = {"warn": "warn", "danger": "danger"}.get(level)
+        ground = theme.hex(f"{tone}.tint") if tone else theme.hex("surface.control")
+        ink = theme.hex(tone) if tone else theme.hex("text.secondary")
+        self._notices.setStyleSheet(f"background: {ground}; color: {ink};")
+        self._notices.setText(text)
+        self._notices.setVisible(True)
+        self._said_at = time.monotonic()
+        self._said_for = {"info": 4.0, "warn": 12.0}.get(level, 30.0)
+
+    def _refresh_bars(self) -> None:
+        terminal, desk = self.terminal, self.terminal.desk
+        if self._notices.isVisible() and time.monotonic() - self._said_at > self._said_for:
+            self._notices.setVisible(False)
+        environment = self.feed.environment if self.feed is not None else Environment.PRACTICE
+        armed = desk.armed(environment)
+        left = int(desk.armed_left(environment))
+        self._arm.setText(f"Armed  {left // 60}:{left % 60:02}" if armed else "Disarmed")
+        self._arm.setChecked(armed)
+        self._badge.setText(("REPLAY" if terminal.is_replay else environment.upper()) + "  ▾")
+        rows = [row for account in terminal.accounts.accounts.values() for row in account.health()]
+        parts = []
+        for account in terminal.accounts.accounts.values():
+            health = account.health()
+            if account.state is AccountState.OFF:
+                continue
+            open_ = all(row.state is LinkState.OPEN for row in health) and health
+            glyph = "●" if open_ and account.state in (AccountState.READY, AccountState.DEGRADED) else "◐"
+            colour = theme_colour(self.theme, good=glyph == "●")
+            rate = sum(row.rate for row in health)
+            delays = [row.delay_ms for row in health if row.delay_ms is not None]
+            delay = f"{max(delays):.0f} ms  " if delays and not terminal.is_replay else ""
+            parts.append(f"<span style='color:{colour}'>{glyph}</span> <b>{account.venue.name}</b> {account.environment} {delay}{rate:.0f} msg/s")
+        self._lines["accounts"].setText("&nbsp;&nbsp; ".join(parts))
+        gaps, resyncs = sum(row.gaps for row in rows), sum(row.resyncs for row in rows)
+        self._lines["books"].setText(f"<b>Books</b> {gaps} gaps, {resyncs} resyncs")
+        doubtful = sum(order.state is OrderState.UNKNOWN for order in desk.orders.values())
+        self._lines["doubt"].setText(f"◆ {doubtful} order{'s' if doubtful != 1 else ''} unknown" if doubtful else "")
+        budgets = [row.budget for row in rows if row.budget is not None]
+        fullest = max(budgets, key=lambda part: part[0] / part[1], default=None)
+        self._lines["budget"].setText(f"Rate budget {fullest[0]:.0f} / {fullest[1]:.0f}" if fullest else "")
+        self._lines["journal"].setText("Journal written" if desk.journal.writable else "Journal not writable")
+        self._lines["fps"].setText(f"{self.clock.fps:.0f} fps")
+        self._lines["utc"].setText(time.strftime("%d %b %Y  %H:%M:%S UTC", time.gmtime()))
+        self._equity.setText(self._equity_text())
+
+    def _equity_text(self) -> str:
+        """What the account in use is worth in the quote asset, as far as prices are known."""
+        account = self.terminal.accounts.focus
+        if account is None or not account.balances:
+            return ""
+        prices = {row.feed.instrument.base: row.feed.book.mid for row in self.watchlist.rows if row.feed.instrument.quote == "USDT"}
+        total = 0.0
+        for (_, asset), balance in account.balances.items():
+            held = float(balance.total or 0)
+            price = 1.0 if asset in ("USDT", "USD", "USDC") else prices.get(asset)
+            total += held * price if price else 0.0
+        total += sum(float(position.unrealised or 0) for position in account.positions.values())
+        return f"Equity  {figure(total, 2)} USDT"
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Tell the loop; it stops everything in order."""
+        self.clock.stop()
+        self.closing.emit()
+        event.accept()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Nothing is drawn while minimised."""
+        if event.type() == QEvent.Type.WindowStateChange:
+            if self.isMinimized():
+                self.clock.stop()
+            else:
+                self.clock.start()
+        super().changeEvent(event)
+
+
+def theme_colour(theme: Theme, *, good: bool) -> str:
+    """Green for fine, amber for not."""
+    return theme.hex("buy" if good else "warn")
