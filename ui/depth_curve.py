@@ -22,7 +22,9 @@ class Reading:
     slippage: float
 
 
-def columns(prices: NDArray[np.float64], cumulative: NDArray[np.float64], edges: NDArray[np.float64], *, bids: bool) -> NDArray[np.float64]:
+def columns(
+    prices: NDArray[np.float64], cumulative: NDArray[np.float64], edges: NDArray[np.float64], *, bids: bool
+) -> NDArray[np.float64]:
     """Cumulative size at each pixel column whose price is `edges` (ascending): everything at that price or nearer to the mid.
 
     `prices` are best first, `cumulative` their running sums; both may be empty.
@@ -43,7 +45,9 @@ def read(depth: Depth, price: float, mid: float) -> Reading | None:
     prices, cumulative = (depth.bid_prices, depth.bid_cumulative) if bids else (depth.ask_prices, depth.ask_cumulative)
     if prices.size == 0:
         return None
-    count = int(np.searchsorted(-prices, -price, side="right") if bids else np.searchsorted(prices, price, side="right"))
+    count = int(
+        np.searchsorted(-prices, -price, side="right") if bids else np.searchsorted(prices, price, side="right")
+    )
     if count == 0:
         return None
     sizes = np.diff(cumulative[:count], prepend=0.0)

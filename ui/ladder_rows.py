@@ -5,12 +5,13 @@ Rows do not move by themselves. A row is named by its tick number, so no float i
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from decimal import Decimal
 
 from connectors.book import OrderBook
 from connectors.model import Instrument, Side
 
-GROUPS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000)
+GROUPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class LadderRows:
@@ -29,15 +30,28 @@ class LadderRows:
         return round(price / self._tick)
 
     def price(self, row: int) -> Decimal:
-        """The exact price of a row: the lower end of its group."""
+        """The exact price of a row, which is the price that a click in it sends."""
         return self._tick_exact * ((self.top or 0) - row * self.group)
 
-    def row_of(self, price: float) -> int | None:
-        """The visible row that holds a price."""
+    def row_of(self, price: float, side: Side = Side.BUY) -> int | None:
+        """The visible row that holds a price. In a group, bids count to its lower end and asks to its upper one.
+
+        So the price that stands in the row is the price that a click there sends, and never better than what is shown.
+        """
         if self.top is None:
             return None
-        row = -((self.ticks(price) // self.group * self.group - self.top) // self.group)
+        tick = self.ticks(price)
+        slot = tick // self.group if side is Side.BUY else -(-tick // self.group)
+        row = (self.top - slot * self.group) // self.group
         return row if 0 <= row < self.count else None
+
+    def natural_group(self, book: OrderBook) -> int:
+        """The finest grouping in which the visible rows hold about as many levels as there are rows."""
+        bids, asks = book.top(self.count // 2)
+        if not bids or not asks:
+            return 1
+        ticks = (self.ticks(asks[-1][0]) - self.ticks(bids[-1][0])) / max(1, self.count)
+        return next((group for group in GROUPS if group >= ticks), GROUPS[-1])
 
     def centre(self, book: OrderBook) -> bool:
         """Put the mid into the middle; False while there is none."""
@@ -74,30 +88,18 @@ class LadderRows:
         asks = [0.0] * self.count
         if self.top is None:
             return bids, asks
-        self._fill(asks, book.ask_prices, book.asks, rising=True)
-        self._fill(bids, book.bid_prices, book.bids, rising=False)
+        self._fill(asks, book.ask_prices, book.asks, Side.SELL)
+        self._fill(bids, book.bid_prices, book.bids, Side.BUY)
         return bids, asks
 
-    def _fill(self, rows: list[float], prices: list[float], sizes: dict[float, float], *, rising: bool) -> None:
-        from bisect import bisect_left, bisect_right
-
+    def _fill(self, rows: list[float], prices: list[float], sizes: dict[float, float], side: Side) -> None:
         top = self.top or 0
         high = (top + self.group) * self._tick
-        low = (top - (self.count - 1) * self.group) * self._tick
-        first, last = bisect_left(prices, low - self._tick / 2), bisect_right(prices, high - self._tick / 2)
-        group = self.group
-        for price in prices[first:last]:
-            row = (top - self.ticks(price) // group * group) // group
-            if 0 <= row < self.count:
+        low = (top - self.count * self.group) * self._tick
+        for price in prices[bisect_left(prices, low) : bisect_right(prices, high)]:
+            row = self.row_of(price, side)
+            if row is not None:
                 rows[row] += sizes[price]
-
-    def order_price(self, row: int, side: Side) -> Decimal:
-        """The real price that a click sends. In a group: its end that is nearer to a fill for nobody but its owner.
-
-        Buying takes the lower end of the row, selling the upper end, so grouping never makes an order dearer than shown.
-        """
-        price = self.price(row)
-        return price if side is Side.BUY or self.group == 1 else price + self._tick_exact * (self.group - 1)
 
 
 class ClickGuard:

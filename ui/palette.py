@@ -53,9 +53,13 @@ class Palette(QDialog):
             ("Kill: cancel everything everywhere", window.kill),
             ("First layout of this workspace", window.reset_layout),
         ]
-        commands += [(f"Workspace {name}", lambda name=name: window.show_workspace(name)) for name in ("Trade", "Depth", "Connectors")]
         commands += [
-            (f"Panel {panel.title}", lambda panel_id=panel_id: window.open_panel(panel_id)) for panel_id, panel in window.panels.items()
+            (f"Workspace {name}", lambda name=name: window.show_workspace(name))
+            for name in ("Trade", "Depth", "Connectors")
+        ]
+        commands += [
+            (f"Panel {panel.title}", lambda panel_id=panel_id: window.open_panel(panel_id))
+            for panel_id, panel in window.panels.items()
         ]
         words = text.lower().split()
         found = [(name, act) for name, act in commands if all(word in name.lower() for word in words)]

@@ -152,7 +152,7 @@ def style_sheet(theme: Theme) -> str:
     QTableView {{ background: {c("surface.panel")}; border: none; gridline-color: transparent; selection-background-color: {c("surface.selected")};
         selection-color: {c("text.primary")}; outline: none; }}
     QHeaderView, QHeaderView::section {{ background: {c("surface.panel")}; color: {c("text.tertiary")}; border: none;
-        border-bottom: 1px solid {c("line.subtle")}; padding: 0 8px; font-size: 11px; font-weight: 500; height: 24px; }}
+        border-bottom: 1px solid {c("line.subtle")}; padding: 0 2px; font-size: 11px; font-weight: 500; height: 24px; }}
     QTableCornerButton::section {{ background: {c("surface.panel")}; border: none; }}
     QLineEdit, QPlainTextEdit, QComboBox, QSpinBox {{ background: {c("surface.raised")}; border: 1px solid {c("line.strong")}; border-radius: 4px;
         padding: 3px 8px; selection-background-color: {c("surface.selected")}; selection-color: {c("text.primary")}; }}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import PySide6QtAds as ads
 from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QCloseEvent, QCursor, QDesktopServices, QKeySequence, QShortcut
+from PySide6.QtGui import QCloseEvent, QCursor, QDesktopServices, QGuiApplication, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
     QApplication,
     QButtonGroup,
@@ -47,6 +47,23 @@ if TYPE_CHECKING:
     from app.terminal import Terminal
 
 WORKSPACES = ("Trade", "Depth", "Connectors")
+LAYOUTS = {
+    "Trade": (
+        "depth",
+        "watchlist",
+        "ladder",
+        "tape",
+        "ticket",
+        "orders",
+        "fills",
+        "positions",
+        "balances",
+        "health",
+        "log",
+    ),
+    "Depth": ("depth", "watchlist", "ladder", "tape"),
+    "Connectors": ("connectors",),
+}
 KEYS = (
     ("Ctrl+K", "Find instruments, panels and commands"),
     ("Ctrl+Shift+Esc", "Kill: cancel everything everywhere and disarm"),
@@ -75,14 +92,16 @@ class Window(QMainWindow):
         self.feed: Feed | None = None
         self.clock = FrameClock(self)
         self.setWindowTitle("Fathom")
-        self.resize(1440, 900)
+        room = QGuiApplication.primaryScreen().availableSize()
+        self.resize(min(1920, int(room.width() * 0.96)), min(1080, int(room.height() * 0.94)))
         application = QApplication.instance()
         if isinstance(application, QApplication):
             self.theme.apply(application)
             self.theme.changed.connect(lambda: self.theme.apply(application))
         self.panels = self._make_panels()
         self._docks: dict[str, ads.CDockWidget] = {}
-        self._first_layouts: dict[str, QByteArray] = {}
+        self._workspace = ""
+        self._sizes: list[tuple[ads.CDockAreaWidget, list[int]]] = []
         self._last_escape = 0.0
         self._build()
         self._wire()
@@ -93,7 +112,6 @@ class Window(QMainWindow):
         self._slow.setInterval(500)
         self._slow.timeout.connect(self._refresh_bars)
         self._slow.start()
-        self.show_workspace(preferences.workspace if preferences.workspace in WORKSPACES else "Trade")
 
     # building
 
@@ -148,9 +166,6 @@ class Window(QMainWindow):
         self.docks = ads.CDockManager(holder)
         self.docks.setStyleSheet("")
         self._make_docks()
-        for name in WORKSPACES:
-            self._arrange(name)
-            self._first_layouts[name] = self.docks.saveState()
 
     def _make_docks(self) -> None:
         for panel_id, panel in self.panels.items():
@@ -163,32 +178,45 @@ class Window(QMainWindow):
     def _arrange(self, name: str) -> None:
         """The layout that a workspace has at first."""
         areas = ads.DockWidgetArea
-        for dock in self._docks.values():
-            if dock.dockAreaWidget() is not None:
-                self.docks.removeDockWidget(dock)
-        put = self.docks.addDockWidget
-        docks = self._docks
+        put, docks = self.docks.addDockWidget, self._docks
+        shown = LAYOUTS[name]
+        # Everything goes into one area first: every dock stays known to the manager, and no empty splitter is left over.
+        first = docks[shown[0]]
+        if first.dockAreaWidget() is None:
+            put(areas.CenterDockWidgetArea, first)
+        centre = first.dockAreaWidget()
+        for dock in docks.values():
+            dock.toggleView(True)
+            if dock is not first:
+                put(areas.CenterDockWidgetArea, dock, centre)
         if name == "Connectors":
-            put(areas.CenterDockWidgetArea, docks["connectors"])
-            return
-        depth = put(areas.CenterDockWidgetArea, docks["depth"])
-        if name == "Depth":
-            ladder = put(areas.RightDockWidgetArea, docks["ladder"], depth)
+            pass
+        elif name == "Depth":
+            ladder = put(areas.RightDockWidgetArea, docks["ladder"], centre)
             tape = put(areas.RightDockWidgetArea, docks["tape"], ladder)
-            put(areas.LeftDockWidgetArea, docks["watchlist"], depth)
-            self.docks.setSplitterSizes(tape, [220, 1000, 330, 220])
-            return
-        ladder = put(areas.RightDockWidgetArea, docks["ladder"], depth)
-        put(areas.RightDockWidgetArea, docks["tape"], ladder)
-        ticket = put(areas.RightDockWidgetArea, docks["ticket"])
-        watch = put(areas.LeftDockWidgetArea, docks["watchlist"], depth)
-        bottom = put(areas.BottomDockWidgetArea, docks["orders"], depth)
-        for panel_id in ("fills", "positions", "balances", "health", "log"):
-            put(areas.CenterDockWidgetArea, docks[panel_id], bottom)
-        docks["orders"].setAsCurrentTab()
-        self.docks.setSplitterSizes(ticket, [1140, 290])
-        self.docks.setSplitterSizes(watch, [200, 560, 330, 220])
-        self.docks.setSplitterSizes(bottom, [560, 260])
+            put(areas.LeftDockWidgetArea, docks["watchlist"], centre)
+            self._sizes = [(tape, [236, 1000, 340, 230])]
+        else:
+            ladder = put(areas.RightDockWidgetArea, docks["ladder"], centre)
+            tape = put(areas.RightDockWidgetArea, docks["tape"], ladder)
+            bottom = put(areas.BottomDockWidgetArea, docks["orders"])
+            put(areas.LeftDockWidgetArea, docks["watchlist"])
+            ticket = put(areas.RightDockWidgetArea, docks["ticket"])
+            for panel_id in ("fills", "positions", "balances", "health", "log"):
+                put(areas.CenterDockWidgetArea, docks[panel_id], bottom)
+            self._sizes = [(tape, [640, 330, 230]), (bottom, [620, 240]), (ticket, [236, 1200, 290])]
+        for panel_id, dock in docks.items():
+            if panel_id not in shown:
+                dock.toggleView(False)
+        if name == "Trade":
+            docks["orders"].setAsCurrentTab()
+        QTimer.singleShot(0, self._apply_sizes)
+
+    def _apply_sizes(self) -> None:
+        """Splitters take sizes only once they have been laid out."""
+        for area, sizes in self._sizes:
+            self.docks.setSplitterSizes(area, sizes)
+        self._sizes = []
 
     def _button(self, text: str, name: str, action: Callable[[], object], **properties: object) -> QPushButton:
         button = QPushButton(text)
@@ -298,9 +326,13 @@ class Window(QMainWindow):
         wanted = self.terminal.settings.preferences.watchlist
         names = [key for key in wanted if key in account.instruments]
         if not names and not self.watchlist.rows:
-            market = [row for row in account.instruments.values() if row.market == "spot"] or list(account.instruments.values())
+            market = [row for row in account.instruments.values() if row.market == "spot"] or list(
+                account.instruments.values()
+            )
             by_symbol = {row.symbol: row.key for row in market}
-            names = [by_symbol[name] for name in account.venue.demo_symbols if name in by_symbol] or [row.key for row in market[:8]]
+            names = [by_symbol[name] for name in account.venue.demo_symbols if name in by_symbol] or [
+                row.key for row in market[:8]
+            ]
             names += [row.key for row in market if row.key not in names][: max(0, 12 - len(names))]
         for key in names:
             self.watchlist.add(key, account.environment)
@@ -346,7 +378,7 @@ class Window(QMainWindow):
     def show_workspace(self, name: str) -> None:
         """Another arrangement; the present one is kept."""
         preferences = self.terminal.settings.preferences
-        current = getattr(self, "_workspace", "")
+        current = self._workspace
         if current:
             preferences.layouts[current] = base64.b64encode(bytes(self.docks.saveState().data())).decode()
         self._workspace = name
@@ -355,13 +387,13 @@ class Window(QMainWindow):
         if not restored:
             if kept:
                 self._say("warn", f"The saved layout of {name} was broken; the first one is used.")
-            self.docks.restoreState(self._first_layouts[name])
+            self._arrange(name)
         self._tabs.button(WORKSPACES.index(name)).setChecked(True)
         preferences.workspace = name
 
     def reset_layout(self) -> None:
         """The first arrangement of this workspace again."""
-        self.docks.restoreState(self._first_layouts[self._workspace])
+        self._arrange(self._workspace)
 
     def toggle_armed(self) -> None:
         """Let clicks send, or not."""
@@ -435,6 +467,8 @@ class Window(QMainWindow):
 
     def save_layout(self) -> None:
         """Keep arrangement and watchlist for the next start."""
+        if not self._workspace:
+            return
         self.terminal.settings.preferences.layouts[self._workspace] = base64.b64encode(
             bytes(self.docks.saveState().data())
         ).decode()
@@ -526,7 +560,9 @@ class Window(QMainWindow):
             rate = sum(row.rate for row in health)
             delays = [row.delay_ms for row in health if row.delay_ms is not None]
             delay = f"{max(delays):.0f} ms  " if delays and not terminal.is_replay else ""
-            parts.append(f"<span style='color:{colour}'>{glyph}</span> <b>{account.venue.name}</b> {account.environment} {delay}{rate:.0f} msg/s")
+            parts.append(
+                f"<span style='color:{colour}'>{glyph}</span> <b>{account.venue.name}</b> {account.environment} {delay}{rate:.0f} msg/s"
+            )
         self._lines["accounts"].setText("&nbsp;&nbsp; ".join(parts))
         gaps, resyncs = sum(row.gaps for row in rows), sum(row.resyncs for row in rows)
         self._lines["books"].setText(f"<b>Books</b> {gaps} gaps, {resyncs} resyncs")
@@ -545,7 +581,11 @@ class Window(QMainWindow):
         account = self.terminal.accounts.focus
         if account is None or not account.balances:
             return ""
-        prices = {row.feed.instrument.base: row.feed.book.mid for row in self.watchlist.rows if row.feed.instrument.quote == "USDT"}
+        prices = {
+            row.feed.instrument.base: row.feed.book.mid
+            for row in self.watchlist.rows
+            if row.feed.instrument.quote == "USDT"
+        }
         total = 0.0
         for (_, asset), balance in account.balances.items():
             held = float(balance.total or 0)
@@ -553,6 +593,13 @@ class Window(QMainWindow):
             total += held * price if price else 0.0
         total += sum(float(position.unrealised or 0) for position in account.positions.values())
         return f"Equity  {figure(total, 2)} USDT"
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The first time: arrange the workspace, now that there is a size to arrange it in."""
+        super().showEvent(event)
+        if not self._workspace:
+            wanted = self.terminal.settings.preferences.workspace
+            self.show_workspace(wanted if wanted in WORKSPACES else "Trade")
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Tell the loop; it stops everything in order."""

@@ -92,11 +92,25 @@ ORDER_COLUMNS = (
     Column("Venue", lambda o: o.account.replace(":", " "), "text", 116),
     Column("Side", lambda o: o.side.value.capitalize(), "side", 64, extra=lambda o: o.side),
     Column("Type", _kind, "text", 170),
-    Column("Price", lambda o: figure(o.price, o.instrument.price_digits), "number", 92, sort=lambda o: float(o.price or 0)),
-    Column("Amount", lambda o: figure(o.amount, o.instrument.size_digits), "number", 92, sort=lambda o: float(o.amount or 0)),
+    Column(
+        "Price", lambda o: figure(o.price, o.instrument.price_digits), "number", 92, sort=lambda o: float(o.price or 0)
+    ),
+    Column(
+        "Amount",
+        lambda o: figure(o.amount, o.instrument.size_digits),
+        "number",
+        92,
+        sort=lambda o: float(o.amount or 0),
+    ),
     Column("", lambda o: f"{_filled(o):.0%}", "bar", 60, sort=_filled, extra=_filled),
     Column("Filled", lambda o: f"{_filled(o) * 100:.1f} %", "number", 60, sort=_filled),
-    Column("Average", lambda o: figure(o.average, o.instrument.price_digits), "number", 92, sort=lambda o: float(o.average or 0)),
+    Column(
+        "Average",
+        lambda o: figure(o.average, o.instrument.price_digits),
+        "number",
+        92,
+        sort=lambda o: float(o.average or 0),
+    ),
     Column("Value", lambda o: figure(_value(o), 2), "number", 96, sort=lambda o: float(_value(o) or 0)),
     Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "text", 104),
     Column(
@@ -140,6 +154,7 @@ class Orders(Panel):
         self.doubt.setProperty("role", "warn")
         row = QHBoxLayout()
         row.setContentsMargins(8, 3, 8, 3)
+        row.setSpacing(10)
         row.addWidget(self.doubt, 1)
         for widget in (self.ask, self.mine, self.ended, cancel_shown, cancel_all):
             row.addWidget(widget)
@@ -192,14 +207,34 @@ class Orders(Panel):
 
 
 FILL_COLUMNS = (
-    Column("Time", lambda f: time.strftime("%H:%M:%S", time.gmtime(f.fill.time / 1000)), "number", 76, sort=lambda f: f.fill.time),
+    Column(
+        "Time",
+        lambda f: time.strftime("%H:%M:%S", time.gmtime(f.fill.time / 1000)),
+        "number",
+        76,
+        sort=lambda f: f.fill.time,
+    ),
     Column("Instrument", lambda f: f.instrument.symbol, "strong", 110),
     Column("Venue", lambda f: f.account.replace(":", " "), "text", 116),
     Column("Side", lambda f: f.fill.side.value.capitalize(), "side", 64, extra=lambda f: f.fill.side),
-    Column("Price", lambda f: figure(f.fill.price, f.instrument.price_digits), "number", 100, sort=lambda f: float(f.fill.price)),
-    Column("Amount", lambda f: figure(f.fill.amount, f.instrument.size_digits), "number", 100, sort=lambda f: float(f.fill.amount)),
+    Column(
+        "Price",
+        lambda f: figure(f.fill.price, f.instrument.price_digits),
+        "number",
+        100,
+        sort=lambda f: float(f.fill.price),
+    ),
+    Column(
+        "Amount",
+        lambda f: figure(f.fill.amount, f.instrument.size_digits),
+        "number",
+        100,
+        sort=lambda f: float(f.fill.amount),
+    ),
     Column("Value", lambda f: figure(f.instrument.notional(f.fill.price, f.fill.amount), 2), "number", 110),
-    Column("Fee", lambda f: f"{figure(f.fill.fee, 8)} {f.fill.fee_asset}" if f.fill.fee is not None else DASH, "text", 150),
+    Column(
+        "Fee", lambda f: f"{figure(f.fill.fee, 8)} {f.fill.fee_asset}" if f.fill.fee is not None else DASH, "text", 150
+    ),
     Column("Role", lambda f: {True: "Maker", False: "Taker", None: DASH}[f.fill.maker], "text", 70),
 )
 
@@ -264,14 +299,22 @@ class Balances(_Accounted):
             Column("Asset", lambda r: r[1].asset, "strong", 80),
             Column("Account", lambda r: f"{r[0].name}, {r[1].family}", "text", 180),
             Column("Total", lambda r: figure(r[1].total, 8), "number", 150, sort=lambda r: float(r[1].total or 0)),
-            Column("Available", lambda r: figure(r[1].available, 8), "number", 150, sort=lambda r: float(r[1].available or 0)),
+            Column(
+                "Available",
+                lambda r: figure(r[1].available, 8),
+                "number",
+                150,
+                sort=lambda r: float(r[1].available or 0),
+            ),
             Column("Held", lambda r: figure(r[1].held, 8), "number", 150, sort=lambda r: float(r[1].held or 0)),
         )
         super().__init__(theme, terminal, columns)
 
     def collect(self, accounts: list[Account]) -> list[object]:
         """Everything that is not zero."""
-        found: list[tuple[Account, Balance]] = [(account, row) for account in accounts for row in account.balances.values() if row.total]
+        found: list[tuple[Account, Balance]] = [
+            (account, row) for account in accounts for row in account.balances.values() if row.total
+        ]
         return list(found)
 
 
@@ -285,11 +328,29 @@ class Positions(_Accounted):
         columns = (
             Column("Instrument", lambda r: r[1].symbol, "strong", 110),
             Column("Account", lambda r: r[0].name, "text", 140),
-            Column("Side", lambda r: "Long" if r[2].size > 0 else "Short", "side", 70, extra=lambda r: Side.BUY if r[2].size > 0 else Side.SELL),
-            Column("Size", lambda r: figure(abs(r[2].size), r[1].size_digits), "number", 100, sort=lambda r: float(r[2].size)),
+            Column(
+                "Side",
+                lambda r: "Long" if r[2].size > 0 else "Short",
+                "side",
+                70,
+                extra=lambda r: Side.BUY if r[2].size > 0 else Side.SELL,
+            ),
+            Column(
+                "Size",
+                lambda r: figure(abs(r[2].size), r[1].size_digits),
+                "number",
+                100,
+                sort=lambda r: float(r[2].size),
+            ),
             Column("Entry", lambda r: figure(r[2].entry, r[1].price_digits), "number", 110),
             Column("Mark", lambda r: figure(r[2].mark, r[1].price_digits), "number", 110),
-            Column("Unrealised", lambda r: figure(r[2].unrealised, 2), "number", 110, sort=lambda r: float(r[2].unrealised or 0)),
+            Column(
+                "Unrealised",
+                lambda r: figure(r[2].unrealised, 2),
+                "number",
+                110,
+                sort=lambda r: float(r[2].unrealised or 0),
+            ),
             Column("Liquidation", lambda r: figure(r[2].liquidation, r[1].price_digits), "number", 110),
             Column("Leverage", lambda r: f"{r[2].leverage:f}×" if r[2].leverage else DASH, "number", 80),
         )

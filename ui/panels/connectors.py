@@ -87,6 +87,7 @@ class ConnectorBrowser(Panel):
         self.detail = Detail(theme, terminal, self)
         self._build()
         self._fill_quarters()
+        self.choose(self.table.rows.rows[0].row.slug)
         terminal.accounts.changed.connect(lambda _: self.refresh())
 
     def _columns(self) -> tuple[Column, ...]:
@@ -112,7 +113,12 @@ class ConnectorBrowser(Panel):
             ),
             Column("Markets", lambda e: e.today.markets or DASH, "text", 90, colour=lambda e: "text.secondary"),
             Column("Amend", lambda e: _able(e, lambda c: c.amend is not Amend.NONE), "text", 60),
-            Column("Stops", lambda e: _able(e, lambda c: OrderKind.STOP in c.kinds or OrderKind.STOP_LIMIT in c.kinds), "text", 56),
+            Column(
+                "Stops",
+                lambda e: _able(e, lambda c: OrderKind.STOP in c.kinds or OrderKind.STOP_LIMIT in c.kinds),
+                "text",
+                56,
+            ),
             Column("Testnet", lambda e: TICK if e.has_testnet else DASH, "text", 64),
             Column("Connection", self._connection, "text", 150, colour=lambda e: "text.secondary"),
         )
@@ -132,7 +138,9 @@ class ConnectorBrowser(Panel):
     def _build(self) -> None:
         head = QHBoxLayout()
         head.setContentsMargins(12, 8, 12, 8)
-        self.filter.setMaximumWidth(260)
+        self.filter.setMinimumWidth(220)
+        self.filter.setMaximumWidth(280)
+        head.setSpacing(6)
         head.addWidget(self.filter)
         self.chips = QButtonGroup(self)
         for index, name in enumerate(("All", *TIERS, "Live today", "Closed")):
@@ -183,7 +191,7 @@ class ConnectorBrowser(Panel):
         split.addWidget(left)
         split.addWidget(self.detail)
         split.setStretchFactor(0, 1)
-        split.setSizes([1000, 380])
+        split.setSizes([1100, 420])
         split.setHandleWidth(4)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -206,7 +214,10 @@ class ConnectorBrowser(Panel):
         """Rows of the quarter that pass filter and chips, in the table's own order."""
         entries = self.catalogue.entries(self.quarter.currentText())
         counts = {"All": len(entries)} | {tier: sum(entry.row.tier == tier for entry in entries) for tier in TIERS}
-        counts |= {"Live today": sum(not entry.closed for entry in entries), "Closed": sum(entry.closed for entry in entries)}
+        counts |= {
+            "Live today": sum(not entry.closed for entry in entries),
+            "Closed": sum(entry.closed for entry in entries),
+        }
         for button in self.chips.buttons():
             name = button.text().rsplit("  ", 1)[0]
             button.setText(f"{name}  {counts[name]}")
@@ -215,7 +226,11 @@ class ConnectorBrowser(Panel):
         shown = [
             entry
             for entry in entries
-            if (chosen in ("All", entry.row.tier) or (chosen == "Closed" and entry.closed) or (chosen == "Live today" and not entry.closed))
+            if (
+                chosen in ("All", entry.row.tier)
+                or (chosen == "Closed" and entry.closed)
+                or (chosen == "Live today" and not entry.closed)
+            )
             and all(word in _haystack(entry) for word in words)
         ]
         self.table.rows.set_rows(shown)
@@ -267,7 +282,9 @@ class ImportDialog(QDialog):
         self.quarter.setAccessibleName("Quarter")
         self.text = QPlainTextEdit()
         self.text.setAccessibleName("Markdown table")
-        self.text.setPlaceholderText("| Exchange | Type | Tier | Maintainer | Signup code |\n| --- | --- | --- | --- | --- |\n| …")
+        self.text.setPlaceholderText(
+            "| Exchange | Type | Tier | Maintainer | Signup code |\n| --- | --- | --- | --- | --- |\n| …"
+        )
         self.problem = QLabel()
         self.problem.setProperty("role", "problem")
         self.problem.setWordWrap(True)
@@ -350,7 +367,9 @@ class Detail(QScrollArea):
         column.addWidget(self._label(about, "secondary"))
         if entry.today.note:
             column.addWidget(self._label(entry.today.note, "secondary"))
-        column.addWidget(self._label(f"As of {self.browser.catalogue.as_of}; source: {entry.today.source or 'none'}.", "caption"))
+        column.addWidget(
+            self._label(f"As of {self.browser.catalogue.as_of}; source: {entry.today.source or 'none'}.", "caption")
+        )
         column.addLayout(self._links(entry))
         column.addWidget(self._line())
         column.addWidget(self._label("Environment", "large"))
@@ -377,8 +396,9 @@ class Detail(QScrollArea):
         line.setProperty("role", "line")
         return line
 
-    def _links(self, entry: Entry) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _links(self, entry: Entry) -> QGridLayout:
+        grid = QGridLayout()
+        buttons: list[QPushButton] = []
         links = [(part.label or "Sign up", part.url) for part in entry.row.signup]
         links += [("API documentation", entry.today.docs)] if entry.today.docs else []
         links += [("Fees", entry.fees)] if entry.fees else []
@@ -386,14 +406,15 @@ class Detail(QScrollArea):
         for name, url in links:
             button = QPushButton(f"{name} ↗")
             button.clicked.connect(lambda _=False, url=url: self.browser.link_asked.emit(url))
-            row.addWidget(button)
+            buttons.append(button)
         for part in entry.row.signup:
             if part.code:
                 copy = QPushButton(f"Copy {part.code}")
                 copy.clicked.connect(lambda _=False, code=part.code: QGuiApplication.clipboard().setText(code))
-                row.addWidget(copy)
-        row.addStretch(1)
-        return row
+                buttons.append(copy)
+        for index, button in enumerate(buttons):
+            grid.addWidget(button, index // 2, index % 2)
+        return grid
 
     def _environments(self, entry: Entry) -> QGridLayout:
         grid = QGridLayout()
@@ -418,7 +439,9 @@ class Detail(QScrollArea):
             button.setEnabled(not why or running)
             button.clicked.connect(lambda _=False, environment=environment: self._toggle(environment))
             column.addWidget(name)
-            column.addWidget(self._label(why or (account.text if account is not None and account.text else text), "caption"))
+            column.addWidget(
+                self._label(why or (account.text if account is not None and account.text else text), "caption")
+            )
             column.addWidget(button)
             grid.addWidget(box, index // 2, index % 2)
         return grid
@@ -491,7 +514,11 @@ class Detail(QScrollArea):
         except VaultProblem as problem:
             return str(problem)
         known = [f"{choice.value} …{tail}" for choice, tail in tails.items() if tail]
-        return "Kept: " + ", ".join(known) if known else "None kept. Give it the rights to read and trade, never to withdraw."
+        return (
+            "Kept: " + ", ".join(known)
+            if known
+            else "None kept. Give it the rights to read and trade, never to withdraw."
+        )
 
     def _save(self) -> None:
         if self.entry is None:

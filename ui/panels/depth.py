@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QWheelEvent
+from PySide6.QtGui import QBrush, QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QWheelEvent
+from shiboken6 import VoidPtr
 
 from app.desk import OrderState
 from app.guard import round_price
@@ -87,7 +88,11 @@ class DepthChart(Painted):
             return
         mid = feed.book.mid
         if mid is None:
-            title = book_title(feed.instrument.symbol, feed.sync.state, time.monotonic() - feed.sync.since) if not feed.sync.live else ""
+            title = (
+                book_title(feed.instrument.symbol, feed.sync.state, time.monotonic() - feed.sync.since)
+                if not feed.sync.live
+                else ""
+            )
             draw_book_card(painter, theme, self.width(), self.height(), title or "The book is empty", feed.sync.reason)
             return
         plot = QRectF(0, HEAD, max(10, self.width() - SIDE), max(10, self.height() - HEAD - AXIS))
@@ -109,7 +114,9 @@ class DepthChart(Painted):
             self._draw_crosshair(painter, plot, low, high, mid, most)
         if not live:
             title = book_title(feed.instrument.symbol, feed.sync.state, time.monotonic() - feed.sync.since)
-            draw_book_card(painter, theme, plot.width(), self.height(), title, f"{feed.sync.reason}. The grey curves are old.")
+            draw_book_card(
+                painter, theme, plot.width(), self.height(), title, f"{feed.sync.reason}. The grey curves are old."
+            )
 
     def _height(self, values: np.ndarray, most: float, plot: QRectF) -> np.ndarray:
         if self.logarithmic:
@@ -130,7 +137,8 @@ class DepthChart(Painted):
         step_x = np.repeat(xs, 2)[1:]
         step_y = np.repeat(ys, 2)[:-1]
         polygon = _polygon(
-            np.concatenate(([step_x[0]], step_x, [step_x[-1]])), np.concatenate(([plot.bottom()], step_y, [plot.bottom()]))
+            np.concatenate(([step_x[0]], step_x, [step_x[-1]])),
+            np.concatenate(([plot.bottom()], step_y, [plot.bottom()])),
         )
         fill = QColor(colour)
         fill.setAlphaF(0.16)
@@ -151,7 +159,7 @@ class DepthChart(Painted):
             painter.fillRect(QRectF(x, plot.top(), 1, plot.height()), theme["line.grid"])
             text = figure(price, digits)
             wide = metrics.horizontalAdvance(text)
-            if 4 < x - wide / 2 and x + wide / 2 < plot.width():
+            if x - wide / 2 > 4 and x + wide / 2 < plot.width():
                 painter.setPen(theme["text.tertiary"])
                 painter.drawText(QPointF(x - wide / 2, baseline(plot.bottom(), AXIS, metrics)), text)
         for size in nice_ticks(0, most, max(2, int(plot.height() / 48))):
@@ -203,8 +211,6 @@ class DepthChart(Painted):
         hatch = QColor(self.theme["line.strong"])
         hatch.setAlphaF(0.35)
         painter.setPen(Qt.PenStyle.NoPen)
-        from PySide6.QtGui import QBrush
-
         painter.setBrush(QBrush(hatch, Qt.BrushStyle.BDiagPattern))
         if horizon[0] > low:
             painter.drawRect(QRectF(0, plot.top(), (horizon[0] - low) / (high - low) * plot.width(), plot.height()))
@@ -242,7 +248,9 @@ class DepthChart(Painted):
             painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
             painter.drawText(QPointF(box.left() + 5, baseline(box.top(), box.height(), metrics)), text)
 
-    def _draw_crosshair(self, painter: QPainter, plot: QRectF, low: float, high: float, mid: float, most: float) -> None:
+    def _draw_crosshair(
+        self, painter: QPainter, plot: QRectF, low: float, high: float, mid: float, most: float
+    ) -> None:
         feed, theme = self.feed, self.theme
         if feed is None or self._pointer is None:
             return
@@ -327,9 +335,9 @@ def _polygon(xs: np.ndarray, ys: np.ndarray) -> QPolygonF:
     """A polygon filled through numpy, without a Python loop."""
     polygon = QPolygonF()
     polygon.resize(len(xs))
-    view = np.frombuffer(polygon.data(), dtype=np.float64, count=len(xs) * 2) if hasattr(polygon, "data") else None
-    if view is not None and view.flags.writeable:
+    if len(xs):
+        memory = VoidPtr(polygon.data(), len(xs) * 16, True)
+        view = np.frombuffer(memory, dtype=np.float64)
         view[0::2] = xs
         view[1::2] = ys
-        return polygon
-    return QPolygonF([QPointF(x, y) for x, y in zip(xs.tolist(), ys.tolist(), strict=True)])
+    return polygon

@@ -59,7 +59,9 @@ class Ladder(Painted):
         desk.order_changed.connect(lambda _: self._forget())
         desk.armed_changed.connect(lambda _: self._forget())
         theme.changed.connect(self._forget)
-        self.setAccessibleDescription("Left click in the bid column buys at that price, in the ask column sells, when armed.")
+        self.setAccessibleDescription(
+            "Left click in the bid column buys at that price, in the ask column sells, when armed."
+        )
 
     # what it shows
 
@@ -70,8 +72,7 @@ class Ladder(Painted):
         self._trades_seen = 0
         self._last = None
         self.said = ""
-        if feed is not None:
-            self.sizes = default_sizes(feed)
+        self.sizes = default_sizes(feed) if feed is not None else []
         self._forget()
 
     def frame(self, now: float) -> None:
@@ -79,6 +80,9 @@ class Ladder(Painted):
         feed, rows = self.feed, self.rows
         if feed is None or rows is None:
             return
+        if rows.top is None and feed.book.mid is not None:
+            rows.group = rows.natural_group(feed.book)
+            self.sizes = default_sizes(feed)
         if rows.top is None and not rows.centre(feed.book):
             if self._seen != (feed.sync.state,):
                 self._seen = (feed.sync.state,)
@@ -150,8 +154,8 @@ class Ladder(Painted):
         best_bid = feed.book.best_bid
         best_ask = feed.book.best_ask
         bid_row = rows.row_of(best_bid[0]) if best_bid else None
-        ask_row = rows.row_of(best_ask[0]) if best_ask else None
-        last_row = rows.row_of(self._last[0]) if self._last else None
+        ask_row = rows.row_of(best_ask[0], Side.SELL) if best_ask else None
+        last_row = rows.row_of(*_resting(self._last)) if self._last else None
         live = feed.sync.live
         content: list[tuple[object, ...]] = []
         for row in range(rows.count):
@@ -195,7 +199,9 @@ class Ladder(Painted):
         strong = theme["text.primary"] if live else theme["text.tertiary"]
         weak = theme["text.tertiary"]
         if isinstance(volume, int) and volume:
-            painter.fillRect(QRectF(bid_end, y + 2, volume / 40 * (price_end - bid_end) * 0.5, ROW - 4), theme["volume"])
+            painter.fillRect(
+                QRectF(bid_end, y + 2, volume / 40 * (price_end - bid_end) * 0.5, ROW - 4), theme["volume"]
+            )
         for part, side, left, right in ((bid_part, "buy", edge, bid_end), (ask_part, "sell", price_end, ask_end)):
             if isinstance(part, int) and part:
                 width = part / 100 * (right - left) * 0.95
@@ -223,9 +229,19 @@ class Ladder(Painted):
             painter.fillRect(QRectF(bid_end, y, price_end - bid_end, ROW), theme.side(side_name))
             on = theme.side(side_name, "on")
             draw_triangle(painter, QPointF(bid_end + 9, y + ROW / 2), on, up=last is Side.BUY)
-            draw_figure(painter, price_end - 8, base, figure(price, rows.instrument.price_digits), theme.metrics(font), on, on)
+            draw_figure(
+                painter, price_end - 8, base, figure(price, rows.instrument.price_digits), theme.metrics(font), on, on
+            )
         else:
-            draw_figure(painter, price_end - 8, base, figure(price, rows.instrument.price_digits), theme.metrics(font), strong, weak)
+            draw_figure(
+                painter,
+                price_end - 8,
+                base,
+                figure(price, rows.instrument.price_digits),
+                theme.metrics(font),
+                strong,
+                weak,
+            )
         if is_ask:
             painter.fillRect(QRectF(0, y + ROW - 1, self.width(), 1), theme["line.strong"])
         if isinstance(own, tuple):
@@ -238,7 +254,9 @@ class Ladder(Painted):
         theme = self.theme
         side, size, doubt, ahead = own
         name = "buy" if side is Side.BUY else "sell"
-        text = ("? " if doubt else "") + figure(float(str(size)), min(3, self.rows.instrument.size_digits if self.rows else 3))
+        text = ("? " if doubt else "") + figure(
+            float(str(size)), min(3, self.rows.instrument.size_digits if self.rows else 3)
+        )
         painter.setFont(theme.font("caption.strong"))
         metrics = theme.metrics("caption.strong")
         width = metrics.horizontalAdvance(text) + 8
@@ -295,7 +313,9 @@ class Ladder(Painted):
     def _draw_sentence(self, painter: QPainter, text: str) -> None:
         painter.setFont(self.theme.font("body"))
         painter.setPen(self.theme["text.tertiary"])
-        painter.drawText(self.rect().adjusted(16, 16, -16, -16), int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), text)
+        painter.drawText(
+            self.rect().adjusted(16, 16, -16, -16), int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), text
+        )
 
     def _tool_boxes(self) -> dict[str, QRectF]:
         return {
@@ -404,7 +424,7 @@ class Ladder(Painted):
         for order in self._working():
             if order.price is None:
                 continue
-            row = rows.row_of(float(order.price))
+            row = rows.row_of(float(order.price), order.side)
             if row is not None:
                 doubt = order.state is OrderState.UNKNOWN
                 size = (order.remaining or Decimal(0)) + (found[row][1] if row in found else Decimal(0))
@@ -474,7 +494,7 @@ class Ladder(Painted):
         row, side = found
         self._pressed = True
         self._drag = self._own_at(row, side)
-        self.guard.press(self.rows.order_price(row, side), side)
+        self.guard.press(self.rows.price(row), side)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Send, cancel, amend, or say why not."""
@@ -488,7 +508,7 @@ class Ladder(Painted):
             self.said = "released outside the rows: nothing sent"
             return
         row, side = found
-        price = self.rows.order_price(row, side)
+        price = self.rows.price(row)
         if drag is not None:
             self.guard.clear()
             self._dropped(drag, price, side)
@@ -510,7 +530,9 @@ class Ladder(Painted):
         if not self.live:
             self.said = f"not sent: the book is {self.feed.sync.state}"
             return
-        draft = Draft(account=self.feed.account.id, instrument=self.feed.instrument, side=side, amount=self.size, price=price)
+        draft = Draft(
+            account=self.feed.account.id, instrument=self.feed.instrument, side=side, amount=self.size, price=price
+        )
         try:
             self.desk.place(draft, click=True)
         except GuardRefused as refused:
@@ -520,7 +542,7 @@ class Ladder(Painted):
         if self.rows is None:
             return None
         for order in self._working():
-            if order.side is side and order.price is not None and self.rows.row_of(float(order.price)) == row:
+            if order.side is side and order.price is not None and self.rows.row_of(float(order.price), side) == row:
                 return order
         return None
 
@@ -528,7 +550,11 @@ class Ladder(Painted):
         """On its own price: cancel. Elsewhere on its side: move it there."""
         if side is not order.side:
             self.said = "dropped on the other side: nothing changed"
-        elif self.rows is not None and order.price is not None and self.rows.row_of(float(order.price)) == self.rows.row_of(float(price)):
+        elif (
+            self.rows is not None
+            and order.price is not None
+            and self.rows.row_of(float(order.price), side) == self.rows.row_of(float(price), side)
+        ):
             self.desk.cancel(order.id)
         elif not self.armed:
             self.said = "disarmed: the order stays where it is"
@@ -571,10 +597,12 @@ class Ladder(Painted):
         elif key in (Qt.Key.Key_Up, Qt.Key.Key_Down):
             middle = self.rows.count // 2
             step = -1 if key == Qt.Key.Key_Up else 1
-            self.cursor_row = max(0, min(self.rows.count - 1, (middle if self.cursor_row is None else self.cursor_row) + step))
+            self.cursor_row = max(
+                0, min(self.rows.count - 1, (middle if self.cursor_row is None else self.cursor_row) + step)
+            )
         elif key in (Qt.Key.Key_B, Qt.Key.Key_S) and self.cursor_row is not None:
             side = Side.BUY if key == Qt.Key.Key_B else Side.SELL
-            self.act(self.rows.order_price(self.cursor_row, side), side)
+            self.act(self.rows.price(self.cursor_row), side)
         elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Minus):
             self._tool("coarser" if key == Qt.Key.Key_Plus else "finer")
         else:
@@ -589,6 +617,11 @@ class Ladder(Painted):
             if self.rows.top is not None:
                 self.rows.top += (self.rows.count // 2 - old // 2) * self.rows.group
         self._forget()
+
+
+def _resting(last: tuple[float, Side]) -> tuple[float, Side]:
+    """The side of the book that a trade took from: a buyer took an ask."""
+    return last[0], last[1].opposite
 
 
 def default_sizes(feed: Feed) -> list[Decimal]:

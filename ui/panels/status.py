@@ -36,7 +36,12 @@ HEALTH_COLUMNS = (
     Column("Reconnects", lambda r: str(r[1].reconnects), "number", 86),
     Column("Not understood", lambda r: str(r[1].unknown), "number", 110),
     Column("Declined", lambda r: str(r[1].declined), "number", 76),
-    Column("Budget", lambda r: DASH if r[1].budget is None else f"{r[1].budget[0]:.0f} / {r[1].budget[1]:.0f}", "number", 110),
+    Column(
+        "Budget",
+        lambda r: DASH if r[1].budget is None else f"{r[1].budget[0]:.0f} / {r[1].budget[1]:.0f}",
+        "number",
+        110,
+    ),
 )
 
 
@@ -66,7 +71,13 @@ class Health(Panel):
 
 LOG_COLUMNS = (
     Column("Time", lambda r: time.strftime("%H:%M:%S", time.gmtime(r.time)), "number", 76, sort=lambda r: r.time),
-    Column("Level", lambda r: r.level, "text", 70, colour=lambda r: "danger" if r.level in ("error", "critical") else "text.secondary"),
+    Column(
+        "Level",
+        lambda r: r.level,
+        "text",
+        70,
+        colour=lambda r: "danger" if r.level in ("error", "critical") else "text.secondary",
+    ),
     Column("Source", lambda r: r.source, "text", 180, colour=lambda r: "text.tertiary"),
     Column("What", lambda r: r.text, "text", 900),
 )

@@ -91,7 +91,7 @@ class Tape(Painted):
         metrics = theme.metrics("caption.strong")
         base = baseline(0, HEAD, metrics)
         painter.setPen(theme["text.tertiary"])
-        price_right, size_right = width * 0.69, width - 10.0
+        price_right, size_right = width - 10.0 - max(52.0, width * 0.27), width - 10.0
         painter.drawText(QPointF(26, base), "Time")
         painter.drawText(QPointF(price_right - metrics.horizontalAdvance("Price"), base), "Price")
         painter.drawText(QPointF(size_right - metrics.horizontalAdvance("Size"), base), "Size")
@@ -110,11 +110,20 @@ class Tape(Painted):
             line = baseline(y, ROW, body)
             draw_triangle(painter, QPointF(14, y + ROW / 2), colour, up=trade.side is Side.BUY)
             painter.setPen(theme["text.tertiary"])
-            painter.drawText(QPointF(26, line), time.strftime("%H:%M:%S", time.gmtime(trade.time / 1000)))
+            clock = "%H:%M:%S" if width >= 215 else "%M:%S"  # a narrow tape drops the hour, never overlaps
+            painter.drawText(QPointF(26, line), time.strftime(clock, time.gmtime(trade.time / 1000)))
             text = figure(trade.price, instrument.price_digits)
             painter.setPen(colour)
             painter.drawText(QPointF(price_right - body.horizontalAdvance(text), line), text)
-            draw_figure(painter, size_right, line, figure(trade.amount, digits), body, theme["text.primary"], theme["text.tertiary"])
+            draw_figure(
+                painter,
+                size_right,
+                line,
+                figure(trade.amount, digits),
+                body,
+                theme["text.primary"],
+                theme["text.tertiary"],
+            )
         self._draw_foot(painter)
         if not self._rows:
             painter.setPen(theme["text.tertiary"])

@@ -257,6 +257,7 @@ class Ticket(Panel):
         self.leverage.setVisible(able.leverage and contract)
         self.post_only.setVisible(able.post_only)
         self.price.step = self.trigger.step = instrument.tick
+        self.price.digits = self.trigger.digits = instrument.price_digits
         self.amount.step = instrument.size.step or Decimal(1)
         self.price.unit.setText(instrument.quote)
         self.trigger.unit.setText(instrument.quote)
@@ -276,7 +277,14 @@ class Ticket(Panel):
         feed = self.feed
         if feed is None:
             return
-        seen = (feed.book.best_bid, feed.book.best_ask, feed.sync.state, feed.account.version, int(now * 4), self.isEnabled())
+        seen = (
+            feed.book.best_bid,
+            feed.book.best_ask,
+            feed.sync.state,
+            feed.account.version,
+            int(now * 4),
+            self.isEnabled(),
+        )
         if seen == self._seen:
             return
         self._seen = seen
@@ -361,12 +369,16 @@ class Ticket(Panel):
             self.best[name].setText(f"{name.capitalize()}  {price}")
 
     def _show_problems(self) -> None:
-        rules = {field: [row for row in self._problems if row.field == field] for field in ("price", "trigger", "amount")}
+        rules = {
+            field: [row for row in self._problems if row.field == field] for field in ("price", "trigger", "amount")
+        }
         instrument = self.feed.instrument if self.feed else None
         hints = {
             "price": f"tick {instrument.tick.normalize():f}" if instrument else "",
             "trigger": f"tick {instrument.tick.normalize():f}" if instrument else "",
-            "amount": f"min {instrument.min_notional.normalize():f} {instrument.quote}" if instrument and instrument.min_notional else "",
+            "amount": f"min {instrument.min_notional.normalize():f} {instrument.quote}"
+            if instrument and instrument.min_notional
+            else "",
         }
         for name, hint, field in (
             ("price", self.price_hint, self.price),
@@ -418,19 +430,32 @@ class Ticket(Panel):
         equal = ""
         if said.notional is not None and draft.amount is not None:
             other = f"{figure(said.notional, 2)} {instrument.quote}"
-            equal = f"= {other}" if self.unit == "base" else f"= {figure(draft.amount, instrument.size_digits)} {instrument.base}"
+            equal = (
+                f"= {other}"
+                if self.unit == "base"
+                else f"= {figure(draft.amount, instrument.size_digits)} {instrument.base}"
+            )
         self.equal.setText(equal)
         rows = feed.account.available(instrument)
         shown = [asset for asset in (instrument.quote, instrument.base) if asset in rows] or [instrument.settle]
         text = "".join(
-            f"<tr><td>{asset} available</td><td align=right>&nbsp;{figure(rows.get(asset), 4)}</td></tr>" for asset in shown
+            f"<tr><td>{asset} available</td><td align=right>&nbsp;{figure(rows.get(asset), 4)}</td></tr>"
+            for asset in shown
         )
         self.available.setText(f"<table width='100%'>{text}</table>")
 
     def _show_send(self, feed: Feed, draft: Draft) -> None:
         unit = feed.instrument.base if feed.instrument.unit == "base" else "contracts"
-        amount = f"{draft.amount:f} {unit}" if draft.amount is not None else f"{draft.quote_amount or 0:f} {feed.instrument.quote}"
-        how = "market" if self.kind is OrderKind.MARKET else f"{self.kind.value.replace('_', ' ')} {draft.price or draft.trigger or 0:f}"
+        amount = (
+            f"{draft.amount:f} {unit}"
+            if draft.amount is not None
+            else f"{draft.quote_amount or 0:f} {feed.instrument.quote}"
+        )
+        how = (
+            "market"
+            if self.kind is OrderKind.MARKET
+            else f"{self.kind.value.replace('_', ' ')} {draft.price or draft.trigger or 0:f}"
+        )
         terms = f", {draft.tif.upper()}" if draft.kind.has_price and draft.tif.value != "gtc" else ""
         terms += ", post only" if draft.post_only else ""
         name = "Buy" if self.side is Side.BUY else "Sell"
@@ -446,7 +471,11 @@ class Ticket(Panel):
         self.send.setEnabled(not armed or not blocking)
         if blocking:
             told = next((row for row in blocking if row.field in ("account", "book", "kind", "tif")), blocking[0])
-            self.words.setText(told.text if told.field in ("account", "book", "kind", "tif") else f"{told.field.capitalize()}: {told.text}")
+            self.words.setText(
+                told.text
+                if told.field in ("account", "book", "kind", "tif")
+                else f"{told.field.capitalize()}: {told.text}"
+            )
         elif not armed:
             self.words.setText("Disarmed: nothing is sent by a click.")
         elif large:
@@ -538,7 +567,9 @@ class Ticket(Panel):
         if instrument.market is Market.SPOT and self.side is Side.SELL:
             most = available.get(instrument.base, Decimal(0))
         elif price:
-            money = available.get(instrument.quote if instrument.market is Market.SPOT else instrument.settle, Decimal(0))
+            money = available.get(
+                instrument.quote if instrument.market is Market.SPOT else instrument.settle, Decimal(0)
+            )
             leverage = Decimal(self.leverage.value()) if instrument.market is not Market.SPOT else Decimal(1)
             most = money * leverage / price
         else:

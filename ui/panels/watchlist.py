@@ -13,7 +13,7 @@ from connectors.contract import Environment, Page
 from connectors.errors import VenueError
 from ui.panel import Painted
 from ui.theme import Theme
-from ui.widgets.figures import baseline, draw_state, draw_triangle, figure, percent
+from ui.widgets.figures import draw_state, draw_triangle, figure, percent
 
 if TYPE_CHECKING:
     from app.markets import Feed
@@ -162,7 +162,10 @@ class Watchlist(Painted):
             wide = theme.metrics("caption").horizontalAdvance(text)
             painter.drawText(QPointF(right - wide, y + 29), text)
             draw_triangle(painter, QPointF(right - wide - 8, y + 25), colour, up=up, size=5)
-        self._draw_course(painter, QRectF(width * 0.42, y + 8, width * 0.22, ROW - 16), row, change)
+        left = 20 + theme.metrics("body.bold").horizontalAdvance(instrument.symbol)
+        free = right - metrics.horizontalAdvance(figure(price, instrument.price_digits)) - 10 - left
+        if free >= 24:  # a line only where it hides no figure
+            self._draw_course(painter, QRectF(left, y + 8, min(free, 56), ROW - 16), row, change)
 
     def _draw_course(self, painter: QPainter, box: QRectF, row: _Row, change: float | None) -> None:
         if len(row.course) < 2:

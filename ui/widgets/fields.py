@@ -38,6 +38,7 @@ class NumberField(QWidget):
         super().__init__()
         self.step = Decimal(1)
         self.minimum = Decimal(0)
+        self.digits: int | None = None  # decimals that a written number is padded to
         self.edit = _Edit()
         self.edit.setFont(theme.font("field"))
         self.edit.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -73,8 +74,11 @@ class NumberField(QWidget):
         return number if number.is_finite() else None
 
     def set(self, value: Decimal | None) -> None:
-        """Write a number, plain."""
-        self.edit.setText("" if value is None else format(value, "f"))
+        """Write a number, plain; padded to `digits` if it has no more than that."""
+        text = "" if value is None else format(value.normalize(), "f")
+        if value is not None and self.digits is not None and len(text.partition(".")[2]) <= self.digits:
+            text = f"{value:.{self.digits}f}"
+        self.edit.setText(text)
 
     def set_problem(self, problem: bool) -> None:
         """Outline it."""

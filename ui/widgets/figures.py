@@ -45,8 +45,7 @@ def split_zeros(text: str) -> tuple[str, str]:
     if "." not in text:
         return text, ""
     strong = text.rstrip("0")
-    if strong.endswith("."):
-        strong = strong[:-1]
+    strong = strong.removesuffix(".")
     return strong, text[len(strong) :]
 
 

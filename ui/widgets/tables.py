@@ -6,9 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QPointF, QRectF, QSortFilterProxyModel, Qt
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPointF,
+    QRectF,
+    QSortFilterProxyModel,
+    Qt,
+)
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
 
 from connectors.model import Side
 from ui.theme import Theme
@@ -52,10 +67,10 @@ class RowModel(QAbstractTableModel):
         self.rows = list(rows)
         self.endResetModel()
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
+    def rowCount(self, parent: Index = QModelIndex()) -> int:
         return 0 if parent.isValid() else len(self.rows)
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's own default
+    def columnCount(self, parent: Index = QModelIndex()) -> int:
         return len(self.columns)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -76,7 +91,9 @@ class RowModel(QAbstractTableModel):
                 return self.columns[section].name
             if role == Qt.ItemDataRole.TextAlignmentRole:
                 right = self.columns[section].kind == "number"
-                return Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft)
+                return Qt.AlignmentFlag.AlignVCenter | (
+                    Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
+                )
         return None
 
 
@@ -122,13 +139,21 @@ class Delegate(QStyledItemDelegate):
                 painter.setFont(theme.font("body.bold"))
                 painter.drawText(QPointF(left + 14, base), text)
             case "state":
-                draw_state(painter, QPointF(left + 4, box.center().y()), colour, column.extra(row) if column.extra else "disc")
-                painter.setPen(colour if column.colour is not None and column.colour(row) == "warn" else theme["text.primary"])
-                painter.drawText(QPointF(left + 15, base), metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width() - 26))
+                draw_state(
+                    painter, QPointF(left + 4, box.center().y()), colour, column.extra(row) if column.extra else "disc"
+                )
+                painter.setPen(
+                    colour if column.colour is not None and column.colour(row) == "warn" else theme["text.primary"]
+                )
+                painter.drawText(
+                    QPointF(left + 15, base), metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width() - 26)
+                )
             case "bar":
                 part = float(column.extra(row)) if column.extra is not None else 0.0
                 painter.fillRect(QRectF(left, box.center().y() - 2, box.width() - 16, 4), theme["line.subtle"])
-                painter.fillRect(QRectF(left, box.center().y() - 2, (box.width() - 16) * min(1.0, part), 4), theme["text.primary"])
+                painter.fillRect(
+                    QRectF(left, box.center().y() - 2, (box.width() - 16) * min(1.0, part), 4), theme["text.primary"]
+                )
             case "chip":
                 width = theme.metrics("caption.strong").horizontalAdvance(text) + 22
                 chip = QRectF(left, box.center().y() - 9, width, 18)
@@ -139,7 +164,9 @@ class Delegate(QStyledItemDelegate):
                 painter.drawEllipse(QPointF(left + 9, box.center().y()), 3, 3)
                 painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
                 painter.setFont(theme.font("caption.strong"))
-                painter.drawText(QPointF(left + 16, baseline(box.top(), box.height(), theme.metrics("caption.strong"))), text)
+                painter.drawText(
+                    QPointF(left + 16, baseline(box.top(), box.height(), theme.metrics("caption.strong"))), text
+                )
             case "cross":
                 painter.setPen(theme["text.secondary"] if text else theme["text.disabled"])
                 if text:
@@ -156,7 +183,9 @@ class Delegate(QStyledItemDelegate):
                     painter.setPen(colour)
                     if column.kind == "strong":
                         painter.setFont(theme.font("body.bold"))
-                painter.drawText(QPointF(left, base), metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width() - 12))
+                painter.drawText(
+                    QPointF(left, base), metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width() - 12)
+                )
         painter.restore()
 
     def _hatch(self, painter: QPainter, box: QRectF) -> None:
