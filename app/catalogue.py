@@ -19,7 +19,7 @@ from connectors.contract import Capabilities
 
 TIERS = ("Gold", "Silver", "Bronze")
 TIER_TEXT = {
-    "Gold": "Most votes of HBOT holders in the quarter's poll. Maintained by Hummingbot Foundation, as the template for the others.",
+    "Gold": "Most votes of HBOT holders in the quarter's poll. Maintained by Hummingbot Foundation, a template for the rest.",
     "Silver": "Next in the poll. Maintained by Hummingbot Foundation.",
     "Bronze": "In the code base; maintained by a community member, if there is one.",
 }

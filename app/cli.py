@@ -22,7 +22,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(words: list[str]) -> argparse.Namespace:
     """The arguments; exits with status 2 on what can't be understood."""
-    parser = _Parser(prog="fathom", description="A trading terminal: live depth, point-and-click trading, 23 exchanges.")
+    parser = _Parser(
+        prog="fathom", description="A trading terminal: live depth, point-and-click trading, 23 exchanges."
+    )
     parser.add_argument("--replay", metavar="FILE", help="show a recording instead of connecting anywhere")
     parser.add_argument("--venue", metavar="SLUG", help="whose recording it is, if the file does not tell")
     parser.add_argument("--speed", type=_speed, default=1.0, help="times as fast as recorded, or max")
@@ -88,7 +90,7 @@ def _venues(*, as_json: bool) -> int:
     from app.settings import Settings
 
     catalogue = Catalogue(Settings().quarters)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry in catalogue.entries():
         row = entry.row
         able = {
@@ -113,7 +115,9 @@ def _venues(*, as_json: bool) -> int:
                 "type": row.type,
                 "tier": row.tier,
                 "maintainer": row.maintainer or None,
-                "signup": [{"code": part.code or None, "label": part.label or None, "url": part.url} for part in row.signup],
+                "signup": [
+                    {"code": part.code or None, "label": part.label or None, "url": part.url} for part in row.signup
+                ],
                 "status": {"state": entry.today.status, "since": entry.today.since or None, "as_of": catalogue.as_of},
                 "markets": [part.strip().lower() for part in entry.today.markets.split(",") if part.strip()],
                 "capabilities": able,
@@ -128,7 +132,9 @@ def _venues(*, as_json: bool) -> int:
         since = row["status"]["since"]
         state = f"{row['status']['state']} {since}" if since else row["status"]["state"]
         here = "yes" if row["implemented"] else "not in this build"
-        sys.stdout.write(f"{row['name']:14}{row['type']:6}{row['tier']:8}{row['maintainer'] or '–':24}{state:26}{here}\n")
+        sys.stdout.write(
+            f"{row['name']:14}{row['type']:6}{row['tier']:8}{row['maintainer'] or '–':24}{state:26}{here}\n"
+        )
     return 0
 
 
@@ -142,9 +148,13 @@ def _replay(path: Path, slug: str, *, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps(report.as_dict(), indent=2) + "\n")
         return 0
-    sys.stdout.write(f"{report.rows} rows, {report.not_understood} frames not understood, {report.unmatched} of other hosts\n")
+    sys.stdout.write(
+        f"{report.rows} rows, {report.not_understood} frames not understood, {report.unmatched} of other hosts\n"
+    )
     for key, book in report.books.items():
         facts = asdict(book)
         facts.pop("symbol")
-        sys.stdout.write(f"{key}\n" + "".join(f"  {name.replace('_', ' '):18}{value}\n" for name, value in facts.items()))
+        sys.stdout.write(
+            f"{key}\n" + "".join(f"  {name.replace('_', ' '):18}{value}\n" for name, value in facts.items())
+        )
     return 0

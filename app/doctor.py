@@ -9,7 +9,17 @@ import sys
 import time
 from importlib import metadata
 
-PACKAGES = ("PySide6-Essentials", "PySide6-QtAds", "qasync", "websockets", "aiohttp", "pyqtgraph", "numpy", "msgspec", "keyring")
+PACKAGES = (
+    "PySide6-Essentials",
+    "PySide6-QtAds",
+    "qasync",
+    "websockets",
+    "aiohttp",
+    "pyqtgraph",
+    "numpy",
+    "msgspec",
+    "keyring",
+)
 
 
 def examine(*, as_json: bool) -> int:
@@ -21,7 +31,11 @@ def examine(*, as_json: bool) -> int:
     platform_name, screen = _platform()
     folders = {"config": settings.config, "data": settings.data, "logs": settings.logs}
     found = {
-        "versions": {"fathom": _version("fathom"), "python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {
+            "fathom": _version("fathom"),
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+        },
         "system": platform.platform(),
         "qt_platform": platform_name,
         "screen": screen,
@@ -52,10 +66,12 @@ def examine(*, as_json: bool) -> int:
 
 def _platform() -> tuple[str, str]:
     """Qt's platform plug-in and the screen, tried without opening a window."""
-    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
-        if os.environ.get("QT_QPA_PLATFORM") != "offscreen":
-            return "none", "no DISPLAY and no WAYLAND_DISPLAY"
-    return os.environ.get("QT_QPA_PLATFORM") or {"win32": "windows", "darwin": "cocoa"}.get(sys.platform, "xcb or wayland"), "found"
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not screen and os.environ.get("QT_QPA_PLATFORM") != "offscreen":
+        return "none", "no DISPLAY and no WAYLAND_DISPLAY"
+    return os.environ.get("QT_QPA_PLATFORM") or {"win32": "windows", "darwin": "cocoa"}.get(
+        sys.platform, "xcb or wayland"
+    ), "found"
 
 
 def _clock() -> dict[str, object]:

@@ -90,5 +90,6 @@ class Settings:
         except msgspec.DecodeError as error:
             aside = self.path.with_suffix(".broken.json")
             self.path.replace(aside)
-            self.notice = f"The settings could not be understood ({error}). They were kept as {aside.name}; the defaults are used."
+            kept = f"They were kept as {aside.name}; the defaults are used."
+            self.notice = f"The settings could not be understood ({error}). {kept}"
             return Preferences()

@@ -72,7 +72,7 @@ class FrameClock(QObject):
             if framed.isVisible():
                 try:
                     framed.frame(now)
-                except Exception:
+                except Exception:  # noqa: BLE001 - one panel's bug must not stop the others; it is logged
                     if id(framed) not in self._failed:
                         self._failed.add(id(framed))
                         _log.exception("%s could not draw", type(framed).__name__)

@@ -119,7 +119,7 @@ class Window(QMainWindow):
         terminal, theme = self.terminal, self.theme
         self.watchlist = Watchlist(theme, terminal)
         self.ladder = Ladder(theme, terminal.desk)
-        self.depth = DepthChart(theme, terminal.desk)
+        self.depth_chart = DepthChart(theme, terminal.desk)
         self.tape = Tape(theme)
         self.ticket = Ticket(theme, terminal.desk)
         self.orders = Orders(theme, terminal)
@@ -127,7 +127,7 @@ class Window(QMainWindow):
         panels: list[Panel] = [
             self.watchlist,
             self.ladder,
-            self.depth,
+            self.depth_chart,
             self.tape,
             self.ticket,
             self.orders,
@@ -303,7 +303,7 @@ class Window(QMainWindow):
         self.watchlist.chosen.connect(self.show_instrument)
         self.watchlist.changed_list.connect(self._keep_watchlist)
         self.ladder.price_chosen.connect(self.ticket.set_price)
-        self.depth.price_chosen.connect(self.ticket.set_price)
+        self.depth_chart.price_chosen.connect(self.ticket.set_price)
         self.browser.link_asked.connect(self.open_link)
         terminal.accounts.changed.connect(self._account_changed)
         terminal.desk.message.connect(self._notice)

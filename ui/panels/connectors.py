@@ -31,7 +31,7 @@ from app.accounts import AccountState
 from app.catalogue import POLL_TEXT, TIER_TEXT, TIERS, Entry, ImportFailed
 from app.vault import VaultProblem
 from connectors import catalogue as connectors
-from connectors.contract import Amend, Environment
+from connectors.contract import Amend, Capabilities, Environment
 from connectors.model import OrderKind
 from ui.panel import Panel
 from ui.theme import Theme
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 TICK = "✓"
 
 
-def _able(entry: Entry, test: Callable[[object], bool]) -> str:
+def _able(entry: Entry, test: Callable[[Capabilities], bool]) -> str:
     if not entry.implemented:
         return DASH
     return TICK if any(test(part) for part in entry.capabilities.values()) else DASH
@@ -221,7 +221,8 @@ class ConnectorBrowser(Panel):
         for button in self.chips.buttons():
             name = button.text().rsplit("  ", 1)[0]
             button.setText(f"{name}  {counts[name]}")
-        chosen = self.chips.checkedButton().text().rsplit("  ", 1)[0]
+        pressed = self.chips.checkedButton()
+        chosen = pressed.text().rsplit("  ", 1)[0] if pressed is not None else "All"
         words = self.filter.text().lower().split()
         shown = [
             entry

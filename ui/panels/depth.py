@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
@@ -336,7 +336,8 @@ def _polygon(xs: np.ndarray, ys: np.ndarray) -> QPolygonF:
     polygon = QPolygonF()
     polygon.resize(len(xs))
     if len(xs):
-        memory = VoidPtr(polygon.data(), len(xs) * 16, True)
+        first: Any = polygon.data()
+        memory: Any = VoidPtr(first, len(xs) * 16, True)  # ty: ignore[too-many-positional-arguments] - the stub lacks this form
         view = np.frombuffer(memory, dtype=np.float64)
         view[0::2] = xs
         view[1::2] = ys

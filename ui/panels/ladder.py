@@ -113,7 +113,7 @@ class Ladder(Painted):
         return self.feed is not None and self.desk.armed(self.feed.environment)
 
     @property
-    def size(self) -> Decimal | None:  # ty: ignore[invalid-method-override] - the trader's word for an order's size
+    def click_size(self) -> Decimal | None:
         """Size of the next click."""
         return self.sizes[self.size_index] if self.sizes else None
 
@@ -275,7 +275,7 @@ class Ladder(Painted):
         """What a click here would send, outlined at the edge."""
         theme = self.theme
         name = "buy" if side is Side.BUY else "sell"
-        text = f"{'Buy' if side is Side.BUY else 'Sell'} {self.size}"
+        text = f"{'Buy' if side is Side.BUY else 'Sell'} {self.click_size}"
         metrics = theme.metrics("caption.strong")
         width = metrics.horizontalAdvance(text) + 10
         x = 3.0 if side is Side.BUY else self.width() - width - 3
@@ -521,7 +521,7 @@ class Ladder(Painted):
 
     def act(self, price: Decimal, side: Side) -> None:
         """What a counted click does: an order when armed, else a price for the ticket."""
-        if self.feed is None or self.size is None:
+        if self.feed is None or self.click_size is None:
             return
         if not self.armed:
             self.price_chosen.emit(price, side)
@@ -531,7 +531,11 @@ class Ladder(Painted):
             self.said = f"not sent: the book is {self.feed.sync.state}"
             return
         draft = Draft(
-            account=self.feed.account.id, instrument=self.feed.instrument, side=side, amount=self.size, price=price
+            account=self.feed.account.id,
+            instrument=self.feed.instrument,
+            side=side,
+            amount=self.click_size,
+            price=price,
         )
         try:
             self.desk.place(draft, click=True)

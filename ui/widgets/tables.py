@@ -111,12 +111,12 @@ class Delegate(QStyledItemDelegate):
         """One cell."""
         theme, row = self.theme, index.data(ROW)
         column = self.columns[index.column()]
-        box = QRectF(option.rect)  # ty: ignore[unresolved-attribute] - Qt's stubs hide the option's fields
+        box = QRectF(option.rect)
         painter.save()
         tint = self.tint(row)
         if tint:
             painter.fillRect(box, theme[tint])
-        if option.state & QStyle.StateFlag.State_Selected:  # ty: ignore[unresolved-attribute] - as above
+        if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(box, theme["surface.selected"])
             if index.column() == 0:
                 painter.fillRect(QRectF(box.left(), box.top(), 2, box.height()), theme.accent)

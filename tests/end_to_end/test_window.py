@@ -1,0 +1,284 @@
+"""The real window, the real connector, the practice server over real sockets: what a trader does on the first day."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+from qasync import QEventLoop
+
+from app.accounts import AccountState
+from app.orders import OrderState
+from app.terminal import Terminal
+from connectors.contract import Environment
+from connectors.model import Side
+from connectors.sync import BookState
+from ui.panels.ladder import HEAD, ROW, TOOLS
+from ui.window import Window
+
+PATIENCE = 30.0
+Scenario = Callable[[Terminal, Window], Awaitable[None]]
+
+
+@pytest.fixture
+def loop(qapp: QApplication) -> Iterator[QEventLoop]:
+    found = QEventLoop(qapp)
+    asyncio.set_event_loop(found)
+    yield found
+    found.close()
+    asyncio.set_event_loop(None)
+
+
+async def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for a condition, never for a time."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"never came: {what}"
+        await asyncio.sleep(0.01)
+    return found
+
+
+def play(loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario, **options: Any) -> None:
+    """Start the whole program, let the scenario run, stop everything."""
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
+
+    async def run() -> None:
+        terminal = Terminal(**options)
+        window = Window(terminal)
+        window.show()
+        try:
+            await terminal.start()
+            await scenario(terminal, window)
+        finally:
+            window.clock.stop()
+            window.save_layout()
+            await terminal.stop()
+            window.close()
+
+    work: Coroutine[Any, Any, None] = run()
+    loop.run_until_complete(work)
+
+
+def ladder_point(window: Window, row: int, side: Side) -> QPoint:
+    _, bid_end, price_end, _ = window.ladder._columns()
+    x = bid_end - 20 if side is Side.BUY else price_end + 20
+    return QPoint(int(x), HEAD + TOOLS + row * ROW + ROW // 2)
+
+
+async def ready(terminal: Terminal, window: Window) -> None:
+    account = await until(lambda: terminal.accounts.focus, "an account")
+    await until(lambda: account.state is AccountState.READY, "the account to be ready")
+    await until(lambda: window.feed is not None and window.feed.sync.live, "a live book")
+    await until(lambda: window.ladder.rows is not None and window.ladder.rows.top is not None, "rows in the ladder")
+    await until(lambda: account.id in terminal.desk._inquiry.reconciled, "the comparison with the journal")
+
+
+def test_first_start_click_fill_and_cancel(loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """given a first start, when the ladder is clicked, then orders are acknowledged, filled, cancelled and shown."""
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        assert window._badge.text().startswith("PRACTICE")
+        feed = window.feed
+        assert feed is not None
+        assert feed.instrument.key == "binance:spot:BTC-USDT"
+        before = feed.book.version
+        await until(lambda: feed.book.version > before + 5, "depth that moves")
+        ladder, desk = window.ladder, terminal.desk
+
+        # disarmed: a click fills the ticket and sends nothing
+        row = ladder.rows.count - 4  # ty: ignore[missing-union-attribute] - ready saw the rows
+        price = ladder.rows.price(row)  # ty: ignore[missing-union-attribute] - as above
+        QTest.mouseClick(ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, row, Side.BUY))
+        assert window.ticket.price.value == price
+        assert not desk.orders
+
+        # armed: a click in the bid column rests a limit order at that price
+        window.toggle_armed()
+        assert desk.armed(Environment.PRACTICE)
+        QTest.mouseClick(ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, row, Side.BUY))
+        assert len(desk.orders) == 1
+        order = next(iter(desk.orders.values()))
+        assert (order.side, order.price) == (Side.BUY, price)
+        await until(lambda: order.state is OrderState.OPEN, "the acknowledgement")
+        assert order.venue_id
+        await until(lambda: order in window.orders.table.rows.rows, "the order in the table")
+
+        # a click on it cancels it
+        row = ladder.rows.row_of(float(price), Side.BUY)  # ty: ignore[missing-union-attribute] - as above
+        QTest.mouseClick(ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, row, Side.BUY))
+        await until(lambda: order.state is OrderState.CANCELLED, "the cancel")
+
+        # a large order through the touch is filled in part, the rest cancelled: IOC from the ticket
+        server = terminal.accounts.focus.server  # ty: ignore[missing-union-attribute] - ready saw it
+        assert server is not None
+        window.ticket.set_side(Side.BUY)
+        ask = feed.book.best_ask
+        assert ask is not None
+        window.ticket.price.set(Decimal(repr(ask[0])))
+        window.ticket.amount.set(Decimal("1.5"))
+        window.ticket.refresh()
+        QTest.mouseClick(window.ticket.send, Qt.MouseButton.LeftButton)
+        big = await until(lambda: next((o for o in desk.orders.values() if o.id != order.id), None), "the second order")
+        await until(lambda: big.filled > 0, "a fill")
+        await until(lambda: big.state in (OrderState.PARTLY_FILLED, OrderState.FILLED), "part filled")
+        if not big.is_final:
+            desk.cancel(big.id)
+        await until(lambda: big.is_final, "the end")
+        own = [fill for fill in desk.fills if fill.order == big.id]
+        assert sum(fill.fill.amount for fill in own) == big.filled
+        await until(lambda: big.fee is not None, "the fee")
+
+        # journal, desk and exchange agree
+        await desk.journal.flush()
+        records = {record.id: record for record in await desk.journal.orders()}
+        exchange = server.exchange
+        for ours in desk.orders.values():
+            theirs = exchange.order("trader", int(ours.venue_id))
+            assert theirs.filled == ours.filled
+            assert theirs.client_id == ours.client_id
+            assert records[ours.id].final
+            assert records[ours.id].client_ids == (ours.client_id,)
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_a_click_counts_only_where_it_was_pressed(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        window.toggle_armed()
+        ladder = window.ladder
+        first, second = ladder_point(window, 10, Side.SELL), ladder_point(window, 11, Side.SELL)
+        QTest.mousePress(ladder, Qt.MouseButton.LeftButton, pos=first)
+        QTest.mouseRelease(ladder, Qt.MouseButton.LeftButton, pos=second)
+        assert "nothing sent" in ladder.said
+        QTest.mousePress(ladder, Qt.MouseButton.LeftButton, pos=first)
+        assert ladder.rows is not None
+        ladder.rows.scroll(3)  # the price under the pointer changes while the button is down
+        QTest.mouseRelease(ladder, Qt.MouseButton.LeftButton, pos=first)
+        assert "changed" in ladder.said
+        assert not terminal.desk.orders
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_cut_sockets_make_the_book_stale_and_it_comes_back(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        feed, account = window.feed, terminal.accounts.focus
+        assert feed is not None
+        assert account is not None
+        assert account.server is not None
+        window.toggle_armed()
+        seen: list[BookState] = []
+        await account.server.cut()
+        await until(lambda: seen.append(feed.sync.state) or feed.sync.state is BookState.STALE, "a stale book")
+        # while it is stale nothing leaves
+        QTest.mouseClick(window.ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, 5, Side.SELL))
+        assert "not sent" in window.ladder.said
+        assert not terminal.desk.orders
+        await until(lambda: feed.sync.live, "the book to be live again")
+        await until(lambda: account.state is AccountState.READY, "the account to be back")
+        assert feed.sync.counters.resyncs == 1
+        theirs = account.server.exchange
+        await until(lambda: same_top(feed, theirs), "a book equal to the exchange's own")
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def same_top(feed: Any, exchange: Any) -> bool:
+    image = exchange.book("spot:BTC-USDT", 20)
+    if feed.sync.last_id != image.sequence:
+        return False
+    bids, asks = feed.book.top(20)
+    expected = (
+        [(float(row.price), float(row.size)) for row in image.bids],
+        [(float(row.price), float(row.size)) for row in image.asks],
+    )
+    return (bids, asks) == expected
+
+
+def test_an_order_whose_answer_is_lost_is_unknown_and_then_found(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given a venue that accepts an order and loses the answer, then the order is amber, asked for, and never sent again."""
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        account, feed = terminal.accounts.focus, window.feed
+        assert account is not None
+        assert account.server is not None
+        assert feed is not None
+        for link in list(account.session._trade_links.values()):
+            await link.stop()  # orders then leave by HTTP, where the answer can be lost
+        server = account.server
+        server.faults.lose_next.append("cut")
+        states: list[OrderState] = []
+        terminal.desk.order_changed.connect(lambda key: states.append(terminal.desk.orders[key].state))
+        window.toggle_armed()
+        row = window.ladder.rows.count - 3  # ty: ignore[missing-union-attribute] - ready saw the rows
+        QTest.mouseClick(window.ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, row, Side.BUY))
+        order = next(iter(terminal.desk.orders.values()))
+        await until(lambda: OrderState.UNKNOWN in states or order.state is OrderState.OPEN, "doubt or the event")
+        await until(lambda: order.state is OrderState.OPEN, "the truth")
+        assert order.venue_id
+        assert len(server.exchange.open_orders("trader")) == 1
+        terminal.desk.cancel(order.id)
+        await until(lambda: order.state is OrderState.CANCELLED, "the cancel")
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_a_recording_is_shown_like_live_data(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venues_dir: Path
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await until(lambda: window.feed is not None and window.feed.sync.live, "a live book from the recording")
+        source = terminal.accounts.focus.session  # ty: ignore[missing-union-attribute] - a feed has an account
+        await until(lambda: source.progress == 1.0, "the end of the recording")
+        report = source.report
+        assert sum(book.gaps for book in report.books.values()) == 0
+        assert report.not_understood == 0
+        assert window._badge.text().startswith("REPLAY")
+        assert not terminal.accounts.focus.can_trade  # ty: ignore[missing-union-attribute] - as above
+
+    path = venues_dir / "binance" / "session-spot-2021-10-12.jsonl.gz"
+    play(loop, tmp_path, monkeypatch, scenario, replay=path, speed=1e9)
+
+
+def test_the_browser_shows_the_quarters_table_exactly(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        window.show_workspace("Connectors")
+        rows = [entry.row for entry in window.browser.table.rows.rows]
+        assert len(rows) == 23
+        assert [row.name for row in rows[:5]] == ["Binance", "Kucoin", "Gate.io", "AscendEx", "AltMarkets"]
+        assert [row.name for row in rows[-4:]] == ["MEXC", "NDAX", "OKX", "Phemex"]
+        assert [row.tier for row in rows].count("Bronze") == 19
+        window.browser.choose("ndax")
+        assert window.browser.detail.entry is not None
+        assert window.browser.detail.entry.row.maintainer == "CoinAlpha"
+        asked: list[str] = []
+        window.browser.link_asked.disconnect(window.open_link)
+        window.browser.link_asked.connect(asked.append)
+        window.browser.choose("okx")
+        index = window.browser.table.currentIndex().siblingAtColumn(4)
+        window.browser._clicked(index)
+        assert asked == ["https://www.okx.com/join/1931920"]
+        window.browser.filter.setText("silver-nothing")
+        assert not window.browser.table.rows.rows
+
+    play(loop, tmp_path, monkeypatch, scenario)
