@@ -1,1 +1,1 @@
-"""Data files that ship with Fathom."""
+"""Files that the program carries: themes."""

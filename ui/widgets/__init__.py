@@ -1,1 +1,1 @@
-"""What panels share: figures, controls, tables."""
+"""What panels share."""
