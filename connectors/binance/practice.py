@@ -6,7 +6,7 @@ Written from the venue's documentation, not from our connector. `practice_spot` 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -407,6 +407,15 @@ class Product:
                     plain = plain or encode(data)
                     socket.out.append(plain.decode())
 
+    def begin(self, names: Iterable[str]) -> None:
+        """A depth stream runs on whether anybody listens: its next frame reaches back to before the subscription."""
+        for name in names:
+            symbol, _, kind = name.partition("@")
+            base, _, option = kind.partition("@")
+            listing, speed = self.listings.get(symbol.upper()), self.depth_speeds.get(option)
+            if base == "depth" and listing is not None and speed is not None:
+                self._depth_sent.setdefault((listing.key, speed), self.exchange.sequence(listing.key))
+
     def wanted(self) -> set[str]:
         """Streams that anybody has."""
         return set().union(*(socket.streams for socket in self.sockets)) if self.sockets else set()
@@ -656,6 +665,7 @@ class StreamConnection:
                     self._say({"error": {"code": 2, "msg": "Invalid request: invalid stream"}, "id": number})
                     return
                 self.streams.update(names)
+                self.product.begin(names)
                 if len(self.streams) > 1024:
                     self.closing = 1008
                     return
@@ -786,10 +796,12 @@ def open_stream(
     if root == "stream":
         connection = StreamConnection(product, combined=True, allowed=allowed)
         connection.streams.update(filter(None, params.get("streams", "").split("/")))
+        product.begin(connection.streams)
         return connection
     if root == "ws":
         connection = StreamConnection(product, combined=False, allowed=allowed)
         connection.streams.update(filter(None, unquote(rest).split("/")))
+        product.begin(connection.streams)
         return connection
     return HttpAnswer(404, b"Not found")
 

@@ -113,8 +113,9 @@ def test_first_start_click_fill_and_cancel(loop: QEventLoop, tmp_path: Path, mon
         await until(lambda: order in window.orders.table.rows.rows, "the order in the table")
 
         # a click on it cancels it
-        row = ladder.rows.row_of(float(price), Side.BUY)  # ty: ignore[missing-union-attribute] - as above
-        QTest.mouseClick(ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, row, Side.BUY))
+        again = ladder.rows.row_of(float(price), Side.BUY)  # ty: ignore[missing-union-attribute] - as above
+        assert again is not None
+        QTest.mouseClick(ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, again, Side.BUY))
         await until(lambda: order.state is OrderState.CANCELLED, "the cancel")
 
         # a large order through the touch is filled in part, the rest cancelled: IOC from the ticket
