@@ -1,1 +1,1 @@
-"""Files that the program carries: themes."""
+"""Data files that ship with Fathom."""

@@ -1,312 +1,197 @@
-"""The look as data: colours, type and sizes from `resources/themes`, and which environment tints it.
-
-No colour or size is written in a widget. A widget keeps the `Theme` it was given, reads `theme.tokens` and
-`theme.accents` when it paints, and repaints on `theme.changed`. Colours and fonts are kept as objects and handed out as
-they are: never change one in place.
-"""
+"""Tokens: colours from resources/themes, fonts and sizes. No colour or size is written in a widget."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any, Protocol
+from importlib import resources
 
-from PySide6.QtCore import QObject, QRectF, Signal
-from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontMetricsF, QPaintDevice
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontMetricsF
 from PySide6.QtWidgets import QApplication
 
-import resources
 from connectors.contract import Environment
-from connectors.model import Side
 
-THEMES = Path(resources.__file__).parent / "themes"
-_LIMITS = (0.8, 2.0)  # of the text scale
+FAMILIES = ("Inter", "Segoe UI Variable", "Segoe UI", "SF Pro Text", "Noto Sans", "DejaVu Sans")
+MONO = ("JetBrains Mono", "Cascadia Mono", "SF Mono", "DejaVu Sans Mono", "monospace")
 
-
-class ThemeBroken(ValueError):
-    """A theme file lacks a token or holds something that is no colour."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accents:
-    """What an environment tints: `accent` for lines and fills, `text` where it is read, `strip`, `selection`, `on` it."""
-
-    environment: Environment
-    accent: QColor
-    text: QColor
-    strip: QColor
-    selection: QColor
-    on: QColor
-
-
-class Tokens:
-    """The colours of one theme. By attribute (`tokens.text_primary`) or by name (`tokens["text.primary"]`)."""
-
-    surface_gutter: QColor  # window, the 4 px between panels
-    surface_panel: QColor  # panel body, command strip, status bar
-    surface_raised: QColor  # neutral title strip, fields, price column of the ladder
-    surface_control: QColor  # quiet button
-    surface_selected: QColor  # chosen segment, chosen tab, pressed, hover of a row
-    surface_popover: QColor  # menus, palette, cards
-    line_subtle: QColor  # hairlines in a panel
-    line_strong: QColor  # borders of fields and buttons, mid line, scroll bar handle
-    line_grid: QColor  # chart grid
-    text_primary: QColor  # values, names
-    text_secondary: QColor  # labels beside values, icons
-    text_tertiary: QColor  # headings of columns, axes, units, grey zeros, times
-    text_disabled: QColor
-    danger: QColor  # kill, cancel all, field errors
-    danger_tint: QColor
-    warn: QColor  # unknown, resyncing, stale
-    warn_tint: QColor
-    volume: QColor  # volume traded at price in the ladder
-    series_ma_fast: QColor
-    series_ma_slow: QColor
-    series_vwap: QColor
-    tier_gold: QColor
-    tier_silver: QColor
-    tier_bronze: QColor
-    link_a: QColor
-    link_b: QColor
-    link_c: QColor
-    buy: QColor  # text, tags, buttons
-    sell: QColor
-    buy_fill: QColor  # candles, curves, bubbles
-    sell_fill: QColor
-    buy_on: QColor  # text on a filled button or tag
-    sell_on: QColor
-    buy_bar: QColor  # size bars behind text.primary
-    sell_bar: QColor
-    ok: QColor  # glyph of a live connection
-
-    def __init__(self, key: str, table: Mapping[str, Any]) -> None:
-        self.key = key
-        self.name: str = table["name"]
-        self.dark: bool = table["dark"]
-        self._colours = {name: _colour(text) for name, text in table["colours"].items()}
-        for attribute in _annotated():
-            name = attribute.replace("_", ".")
-            if name not in self._colours:
-                raise ThemeBroken(f"theme {key} lacks the colour {name}")
-            setattr(self, attribute, self._colours[name])
-        self.heat = tuple((float(at), _colour(text)) for at, text in sorted(table["heat"].items()))
-        raised = self.surface_raised
-        self._accents = {
-            Environment(name): Accents(
-                environment=Environment(name),
-                accent=_colour(row["accent"]),
-                text=_colour(row["text"]),
-                strip=_colour(row["strip"]),
-                selection=mixed(_colour(row["accent"]), raised, row["selection"]),
-                on=_colour(row["on"]),
-            )
-            for name, row in table["environments"].items()
-        }
-
-    def __getitem__(self, name: str) -> QColor:
-        """The colour called `name` ("text.primary"). Raises KeyError."""
-        return self._colours[name]
-
-    def accents(self, environment: Environment) -> Accents:
-        """What `environment` tints in this theme."""
-        return self._accents[environment]
-
-    def side(self, side: Side) -> QColor:
-        """Text colour of a side."""
-        return self.buy if side is Side.BUY else self.sell
-
-    def link(self, group: str) -> QColor:
-        """Colour of the link group "A", "B" or "C"."""
-        return self._colours[f"link.{group.lower()}"]
-
-    def tier(self, tier: str) -> QColor:
-        """Colour of "gold", "silver" or "bronze"."""
-        return self._colours[f"tier.{tier.lower()}"]
-
-
-class TextRecorder(Protocol):
-    """Told of every text that is painted, in the coordinates of its device: the debug check for overlaps."""
-
-    def text(self, device: QPaintDevice, rect: QRectF, text: str) -> None:
-        """One run of text was painted into `rect`."""
-        ...
+# name -> (pixels, weight)
+FONTS = {
+    "caption": (11, 400),
+    "caption.strong": (11, 550),
+    "body": (12, 400),
+    "body.strong": (12, 500),
+    "body.bold": (12, 600),
+    "large": (13, 600),
+    "button": (14, 700),
+    "field": (15, 600),
+    "title": (20, 600),
+    "price": (24, 600),
+}
 
 
 class Theme(QObject):
-    """The theme in force. `changed` fires when colours, environment, text scale or contrast change."""
+    """Colours by token, as attributes of nothing: ask `theme["text.primary"]`. `changed` when another one was chosen."""
 
     changed = Signal()
 
-    def __init__(
-        self, name: str = "dark", *, environment: Environment = Environment.PRACTICE, parent: QObject | None = None
-    ) -> None:
-        super().__init__(parent)
-        self.recorder: TextRecorder | None = None
-        self._measures = _read("measures")
-        self._families: dict[str, str] = {}
+    def __init__(self, name: str = "dark", *, colour_blind: bool = False) -> None:
+        super().__init__()
+        self.name = ""
+        self.colour_blind = False
+        self.environment = Environment.PRACTICE
+        self._colours: dict[str, QColor] = {}
         self._fonts: dict[str, QFont] = {}
-        self._metrics: dict[str, QFontMetricsF] = {}
-        self._scale = 1.0
-        self._contrast = False
-        self.tokens = load(name)
-        self.accents = self.tokens.accents(environment)
+        self.choose(name, colour_blind=colour_blind)
 
-    @property
-    def environment(self) -> Environment:
-        """The environment whose colour is the accent."""
-        return self.accents.environment
-
-    @property
-    def scale(self) -> float:
-        """Factor on all type and on the sizes that hold type."""
-        return self._scale
-
-    @property
-    def more_contrast(self) -> bool:
-        """Whether borders of controls are drawn as strong as captions."""
-        return self._contrast
-
-    def set_theme(self, name: str) -> None:
-        """Change to another theme file. Raises ThemeBroken or FileNotFoundError and stays as it was."""
-        self.tokens = self._with_contrast(load(name))
-        self._retint(self.environment)
+    def choose(self, name: str, *, colour_blind: bool | None = None) -> None:
+        """Take another theme."""
+        text = (resources.files("resources") / "themes" / f"{name}.toml").read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+        self.colour_blind = self.colour_blind if colour_blind is None else colour_blind
+        colours = table["colours"] | (table["colour_blind"] if self.colour_blind else {})
+        self._colours = {token: QColor(value) for token, value in colours.items()}
+        self.name = name
+        self.changed.emit()
 
     def set_environment(self, environment: Environment) -> None:
-        """Let the accent be that of `environment`."""
+        """The accent is the environment's colour."""
         if environment is not self.environment:
-            self._retint(environment)
-
-    def set_scale(self, scale: float) -> None:
-        """Scale text and what holds it."""
-        scale = min(max(scale, _LIMITS[0]), _LIMITS[1])
-        if scale != self._scale:
-            self._scale = scale
-            self._fonts.clear()
-            self._metrics.clear()
+            self.environment = environment
             self.changed.emit()
 
-    def set_more_contrast(self, on: bool) -> None:
-        """Draw the borders of controls as strong as captions, or as the theme says."""
-        if on != self._contrast:
-            self._contrast = on
-            self.tokens = self._with_contrast(load(self.tokens.key))
-            self._retint(self.environment)
+    def __getitem__(self, token: str) -> QColor:
+        return self._colours[token]
+
+    def hex(self, token: str) -> str:
+        """For style sheets."""
+        return self._colours[token].name()
+
+    @property
+    def accent(self) -> QColor:
+        """The colour of the environment in use."""
+        return self._colours[self.environment.value]
+
+    @property
+    def strip(self) -> QColor:
+        """The title strip of trading panels."""
+        return self._colours[f"{self.environment.value}.strip"]
+
+    def side(self, name: str, part: str = "") -> QColor:
+        """Colour of buy or sell; `part` fill, on, bar."""
+        return self._colours[f"{name}.{part}" if part else name]
 
     def font(self, token: str) -> QFont:
-        """The font of a type token ("body.bold"), with tabular figures. Raises KeyError."""
-        font = self._fonts.get(token)
-        if font is None:
-            pixels, weight = self._measures["type"][token]
-            font = QFont(self._family("mono" if token == "mono" else "text"))
-            font.setPixelSize(round(pixels * self._scale))
-            font.setWeight(QFont.Weight(weight))
-            font.setFeature(QFont.Tag("tnum"), 1)
-            font.setHintingPreference(QFont.HintingPreference.PreferVerticalHinting)
-            font.setStyleStrategy(QFont.StyleStrategy.NoSubpixelAntialias)
-            if token == "badge":
-                font.setLetterSpacing(QFont.SpacingType.AbsoluteSpacing, 0.6)
-            self._fonts[token] = font
-        return font
+        """A font with tabular figures."""
+        if token not in self._fonts:
+            pixels, weight = FONTS[token]
+            self._fonts[token] = make_font(_family(FAMILIES), pixels, weight)
+        return self._fonts[token]
+
+    def mono(self) -> QFont:
+        """For codes and keys."""
+        if "mono" not in self._fonts:
+            self._fonts["mono"] = make_font(_family(MONO), 12, 450)
+        return self._fonts["mono"]
 
     def metrics(self, token: str) -> QFontMetricsF:
-        """Metrics of that font, kept."""
-        metrics = self._metrics.get(token)
-        if metrics is None:
-            metrics = self._metrics[token] = QFontMetricsF(self.font(token))
-        return metrics
-
-    def px(self, token: str) -> int:
-        """A size in pixels ("row.table"). What holds text grows with the text scale. Raises KeyError."""
-        size = self._measures["sizes"][token]
-        return round(size * self._scale) if token.startswith(_GROW) else size
+        """Widths of a font."""
+        return QFontMetricsF(self.font(token))
 
     def apply(self, application: QApplication) -> None:
-        """Give the application this theme's font, and the style sheet for what isn't painted by hand."""
-        from ui.style import style_sheet
-
+        """Base font and style sheet of the whole program."""
         application.setFont(self.font("body"))
         application.setStyleSheet(style_sheet(self))
 
-    def _family(self, kind: str) -> str:
-        if not self._families:
-            installed = set(QFontDatabase.families())
-            fallback = {
-                "text": QFontDatabase.systemFont(QFontDatabase.SystemFont.GeneralFont).family(),
-                "mono": QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont).family(),
-            }
-            for name, wanted in self._measures["families"].items():
-                self._families[name] = next((family for family in wanted if family in installed), fallback[name])
-        return self._families[kind]
 
-    def _with_contrast(self, tokens: Tokens) -> Tokens:
-        if self._contrast:
-            tokens.line_strong = tokens.text_tertiary
-        return tokens
-
-    def _retint(self, environment: Environment) -> None:
-        self.accents = self.tokens.accents(environment)
-        self.changed.emit()
-
-
-_GROW = ("strip", "command", "status", "welcome", "header", "row.", "control", "head.", "foot", "chip", "icon")
-
-
-def available() -> dict[str, str]:
-    """Themes that can be chosen: file name without its ending -> name for people."""
-    names = sorted(path.stem for path in THEMES.glob("*.toml") if path.stem != "measures")
-    return {name: _read(name)["name"] for name in names}
-
-
-def load(name: str) -> Tokens:
-    """Read a theme; one with a `base` replaces single colours of it. Raises ThemeBroken, FileNotFoundError."""
-    table = _read(name)
-    base = table.get("base")
-    if base:
-        under = _read(base)
-        table = {
-            "name": table["name"],
-            "dark": under["dark"],
-            "colours": {**under["colours"], **table.get("colours", {})},
-            "environments": under["environments"],
-            "heat": table.get("heat", under["heat"]),
-        }
-    try:
-        return Tokens(name, table)
-    except KeyError as error:
-        raise ThemeBroken(f"theme {name} lacks {error}") from error
-
-
-def mixed(over: QColor, under: QColor, share: float) -> QColor:
-    """`share` of `over` laid on `under`, opaque."""
-    rest = 1 - share
-    return QColor(
-        round(over.red() * share + under.red() * rest),
-        round(over.green() * share + under.green() * rest),
-        round(over.blue() * share + under.blue() * rest),
-    )
-
-
-def faded(colour: QColor, share: float) -> QColor:
-    """`colour` at an opacity of `share`."""
-    result = QColor(colour)
-    result.setAlphaF(share)
-    return result
+def make_font(family: str, pixels: int, weight: int) -> QFont:
+    """Tabular figures, the same text on every surface."""
+    font = QFont(family)
+    font.setPixelSize(pixels)
+    font.setWeight(QFont.Weight(weight))
+    font.setHintingPreference(QFont.HintingPreference.PreferVerticalHinting)
+    font.setStyleStrategy(QFont.StyleStrategy.NoSubpixelAntialias)
+    font.setFeature(QFont.Tag("tnum"), 1)
+    return font
 
 
 @cache
-def _annotated() -> tuple[str, ...]:
-    return tuple(name for name in Tokens.__annotations__)
+def _family(candidates: tuple[str, ...]) -> str:
+    known = set(QFontDatabase.families())
+    return next((name for name in candidates if name in known), candidates[-1])
 
 
-def _colour(text: str) -> QColor:
-    colour = QColor(text)
-    if not colour.isValid():
-        raise ThemeBroken(f"{text!r} is no colour")
-    return colour
-
-
-def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads((THEMES / f"{name}.toml").read_text(encoding="utf-8"))
+def style_sheet(theme: Theme) -> str:
+    """One sheet for everything that is not painted by hand."""
+    c = theme.hex
+    accent, strip = theme.accent.name(), theme.strip.name()
+    on = c(f"{theme.environment.value}.on")
+    return f"""
+    QMainWindow, QDialog, ads--CDockManager, ads--CDockContainerWidget {{ background: {c("surface.gutter")}; }}
+    QWidget {{ color: {c("text.primary")}; font-size: 12px; }}
+    QToolTip {{ background: {c("surface.control")}; color: {c("text.primary")}; border: 1px solid {c("line.strong")}; padding: 4px; }}
+    QMenu {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; padding: 4px; }}
+    QMenu::item {{ padding: 5px 22px 5px 12px; border-radius: 3px; }}
+    QMenu::item:selected {{ background: {c("surface.selected")}; }}
+    QMenu::item:disabled {{ color: {c("text.disabled")}; }}
+    QMenu::separator {{ height: 1px; background: {c("line.subtle")}; margin: 4px 6px; }}
+    ads--CDockAreaWidget {{ background: {c("surface.panel")}; border: none; }}
+    ads--CDockAreaTitleBar {{ background: {strip}; border: none; border-top: 2px solid {accent}; padding: 0; min-height: 26px; max-height: 28px; }}
+    ads--CDockAreaTabBar, #tabsContainerWidget {{ background: transparent; border: none; }}
+    ads--CDockWidgetTab {{ background: transparent; border: none; padding: 0 8px; min-height: 26px; }}
+    ads--CDockWidgetTab QLabel {{ color: {c("text.secondary")}; font-weight: 500; }}
+    ads--CDockWidgetTab[activeTab="true"] {{ background: {c("surface.panel")}; }}
+    ads--CDockWidgetTab[activeTab="true"] QLabel {{ color: {c("text.primary")}; font-weight: 600; }}
+    ads--CDockWidget {{ background: {c("surface.panel")}; border: none; }}
+    ads--CTitleBarButton {{ padding: 0; border: none; background: transparent; }}
+    ads--CDockSplitter::handle, QSplitter::handle {{ background: {c("surface.gutter")}; }}
+    QScrollBar:vertical {{ background: transparent; width: 8px; margin: 0; }}
+    QScrollBar:horizontal {{ background: transparent; height: 8px; margin: 0; }}
+    QScrollBar::handle {{ background: {c("line.strong")}; border-radius: 2px; min-height: 32px; min-width: 32px; margin: 2px; }}
+    QScrollBar::add-line, QScrollBar::sub-line, QScrollBar::add-page, QScrollBar::sub-page {{ background: none; border: none; width: 0; height: 0; }}
+    QTableView {{ background: {c("surface.panel")}; border: none; gridline-color: transparent; selection-background-color: {c("surface.selected")};
+        selection-color: {c("text.primary")}; outline: none; }}
+    QHeaderView, QHeaderView::section {{ background: {c("surface.panel")}; color: {c("text.tertiary")}; border: none;
+        border-bottom: 1px solid {c("line.subtle")}; padding: 0 2px; font-size: 11px; font-weight: 500; height: 24px; }}
+    QTableCornerButton::section {{ background: {c("surface.panel")}; border: none; }}
+    QLineEdit, QPlainTextEdit, QComboBox, QSpinBox {{ background: {c("surface.raised")}; border: 1px solid {c("line.strong")}; border-radius: 4px;
+        padding: 3px 8px; selection-background-color: {c("surface.selected")}; selection-color: {c("text.primary")}; }}
+    QLineEdit:focus, QPlainTextEdit:focus, QComboBox:focus {{ border: 1px solid {accent}; }}
+    QLineEdit[problem="true"] {{ border: 1px solid {c("danger")}; }}
+    QComboBox::drop-down {{ border: none; width: 16px; }}
+    QComboBox QAbstractItemView {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; }}
+    QPushButton {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; border-radius: 4px; padding: 4px 10px;
+        font-weight: 500; min-height: 18px; }}
+    QPushButton:hover {{ background: {c("surface.selected")}; }}
+    QPushButton:focus {{ border: 1px solid {accent}; }}
+    QPushButton:disabled {{ color: {c("text.disabled")}; border-color: {c("line.subtle")}; }}
+    QPushButton[quiet="true"] {{ background: transparent; border: none; color: {c("text.secondary")}; }}
+    QPushButton[quiet="true"]:hover {{ color: {c("text.primary")}; }}
+    QPushButton[quiet="true"]:checked {{ background: {c("surface.selected")}; color: {c("text.primary")}; font-weight: 600; }}
+    QPushButton[danger="true"] {{ background: {c("danger.tint")}; border: 1px solid {c("danger")}; color: {c("danger")}; }}
+    QPushButton[chip="true"] {{ padding: 2px 8px; border-radius: 3px; background: transparent; }}
+    QPushButton[chip="true"]:checked {{ background: {c("surface.selected")}; border: 1px solid {accent}; font-weight: 600; }}
+    QPushButton[accent="true"] {{ background: {accent}; color: {on}; border: none; font-weight: 700; }}
+    QPushButton[side="buy"]:checked {{ background: {c("buy")}; color: {c("buy.on")}; border: none; font-weight: 700; }}
+    QPushButton[side="sell"]:checked {{ background: {c("sell")}; color: {c("sell.on")}; border: none; font-weight: 700; }}
+    QPushButton[send="buy"] {{ background: {c("buy")}; color: {c("buy.on")}; border: none; font-size: 14px; font-weight: 700; }}
+    QPushButton[send="sell"] {{ background: {c("sell")}; color: {c("sell.on")}; border: none; font-size: 14px; font-weight: 700; }}
+    QPushButton[send]:disabled {{ background: {c("surface.control")}; color: {c("text.disabled")}; }}
+    QCheckBox {{ color: {c("text.secondary")}; spacing: 6px; }}
+    QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {c("line.strong")}; border-radius: 3px; background: {c("surface.raised")}; }}
+    QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; }}
+    QCheckBox:disabled {{ color: {c("text.disabled")}; }}
+    QSlider::groove:horizontal {{ height: 2px; background: {c("line.strong")}; }}
+    QSlider::handle:horizontal {{ width: 10px; height: 10px; margin: -5px 0; border-radius: 5px; background: {c("text.primary")}; }}
+    QLabel[role="caption"] {{ color: {c("text.tertiary")}; font-size: 11px; }}
+    QLabel[role="secondary"] {{ color: {c("text.secondary")}; }}
+    QLabel[role="problem"] {{ color: {c("danger")}; font-size: 11px; }}
+    QLabel[role="warn"] {{ color: {c("warn")}; }}
+    QLabel[role="title"] {{ font-size: 20px; font-weight: 600; }}
+    QLabel[role="large"] {{ font-size: 13px; font-weight: 600; }}
+    QFrame[role="strip"] {{ background: {c("surface.panel")}; border: none; }}
+    QFrame[role="welcome"] {{ background: {strip}; border: none; }}
+    QFrame[role="notice"] {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; border-radius: 6px; }}
+    QFrame[role="line"] {{ background: {c("line.subtle")}; border: none; max-height: 1px; min-height: 1px; }}
+    QScrollArea, QScrollArea > QWidget > QWidget {{ background: {c("surface.panel")}; border: none; }}
+    """

@@ -1,1 +1,1 @@
-"""What panels share."""
+"""What panels share: figures, controls, tables."""

@@ -1,193 +1,148 @@
-"""Figures: how numbers are written and painted so that none changes width, and text that sits where it should.
-
-Written: padded to the tick, thin space between thousands, U+2212 for minus, percent after a space, the sign always on a
-change. Painted: two runs from one right edge, the trailing zeros behind the decimal mark weaker than the rest. Not known
-is an en dash, in doubt is "?"; never 0 for either.
-"""
+"""Numbers as a trader reads them: padded to the tick, thin spaces, grey trailing zeros, a real minus; and how to paint them."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QPainter
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen, QPolygonF
 
 from ui.theme import Theme
 
 THIN = "\u2009"
 MINUS = "\u2212"
-NONE = "\u2013"
-DOUBT = "?"
-
-Left = Qt.AlignmentFlag.AlignLeft
-Right = Qt.AlignmentFlag.AlignRight
-Centre = Qt.AlignmentFlag.AlignHCenter
+DASH = "–"
 
 
-class Figure(NamedTuple):
-    """A number in two runs: what is read, and the trailing zeros (with the mark, if all are zeros)."""
-
-    strong: str
-    weak: str = ""
-
-    @property
-    def text(self) -> str:
-        """Both runs."""
-        return self.strong + self.weak
-
-
-UNKNOWN = Figure("", NONE)
-IN_DOUBT = Figure(DOUBT)
-
-
-def grouped(digits: str) -> str:
-    """Thin spaces between thousands of a run of digits."""
-    first = len(digits) % 3
-    parts = ([digits[:first]] if first else []) + [digits[at : at + 3] for at in range(first, len(digits), 3)]
-    return THIN.join(parts)
-
-
-def figure(value: Decimal | float | None, digits: int | None = None, *, sign: bool = False) -> Figure:
-    """`value` with `digits` decimals (None: as many as it has), in two runs. None becomes an en dash."""
+def figure(value: float | Decimal | None, digits: int) -> str:
+    """`value` with `digits` decimals and thin spaces between thousands; an en dash for None."""
     if value is None:
-        return UNKNOWN
-    if digits is None:
-        text = f"{value:f}" if isinstance(value, Decimal) else repr(value)
-    else:
-        text = f"{value:.{digits}f}"
-    negative = text.startswith("-")
-    text = text.lstrip("-")
-    if not text[0].isdigit():  # inf, nan
-        return UNKNOWN
-    whole, _, fraction = text.partition(".")
-    nothing = not (whole.strip("0") or fraction.strip("0"))
-    lead = (MINUS if negative else "+" if sign else "") if not nothing else ""
-    strong_fraction = fraction.rstrip("0")
-    weak = fraction[len(strong_fraction) :]
-    strong = lead + grouped(whole)
-    if strong_fraction:
-        return Figure(f"{strong}.{strong_fraction}", weak)
-    return Figure(strong, f".{weak}" if weak else "")
+        return DASH
+    text = f"{value:,.{digits}f}".replace(",", THIN)
+    return text.replace("-", MINUS)
 
 
-def number(value: Decimal | float | None, digits: int | None = None, *, sign: bool = False) -> str:
-    """The same as one text."""
-    return figure(value, digits, sign=sign).text
+def short(value: float | None) -> str:
+    """A size for a narrow place: four figures, k and M above."""
+    if value is None:
+        return DASH
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            return f"{value / (limit if unit != 'k' else 1e3):.2f}{unit}"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
 
 
-def percent(fraction: Decimal | float | None, digits: int = 2, *, sign: bool = True) -> str:
-    """A fraction as percent: 0.0184 -> "+1.84 %"."""
+def percent(fraction: float | Decimal | None, digits: int = 2, *, sign: bool = True) -> str:
+    """A fraction as a percentage, with its sign."""
     if fraction is None:
-        return NONE
-    return f"{figure(fraction * 100, digits, sign=sign).text} %"
+        return DASH
+    text = f"{float(fraction) * 100:+.{digits}f}" if sign else f"{float(fraction) * 100:.{digits}f}"
+    return text.replace("-", MINUS) + " %"
 
 
-def short(value: float) -> str:
-    """Three to four significant digits with k, M or G for axes and captions: 3363000 -> "3.363 M"."""
-    size = abs(value)
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if size >= limit:
-            return f"{value / (1e3 if letter == 'k' else limit):.4g}{THIN}{letter}".replace("-", MINUS)
-    return f"{value:.4g}".replace("-", MINUS)
+def split_zeros(text: str) -> tuple[str, str]:
+    """The telling part and the trailing zeros behind the decimal mark (with the mark, if all are zeros)."""
+    if "." not in text:
+        return text, ""
+    strong = text.rstrip("0")
+    strong = strong.removesuffix(".")
+    return strong, text[len(strong) :]
 
 
-def duration(seconds: float) -> str:
-    """An age: "02:14", "1:02:55", "3 d 04 h"."""
-    whole = max(0, int(seconds))
-    if whole >= 86_400:
-        return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+def baseline(top: float, height: float, metrics: QFontMetricsF) -> float:
+    """Where to draw so that capitals are centred."""
+    return round(top + (height - metrics.capHeight()) / 2 + metrics.capHeight())
 
 
-class Ink:
-    """Paints text of a theme: centred by cap height, whole in y, fractional in x, and recorded when the theme asks."""
+def draw_figure(
+    painter: QPainter, right: float, base: float, text: str, metrics: QFontMetricsF, strong: QColor, weak: QColor
+) -> None:
+    """Right-aligned, with grey trailing zeros."""
+    head, tail = split_zeros(text)
+    x = right - metrics.horizontalAdvance(tail)
+    if tail:
+        painter.setPen(weak)
+        painter.drawText(QPointF(x, base), tail)
+    painter.setPen(strong)
+    painter.drawText(QPointF(x - metrics.horizontalAdvance(head), base), head)
 
-    def __init__(self, theme: Theme) -> None:
-        self.theme = theme
 
-    def width(self, text: str, token: str = "body") -> float:
-        """How far `text` advances."""
-        return self.theme.metrics(token).horizontalAdvance(text)
+def draw_triangle(painter: QPainter, centre: QPointF, colour: QColor, *, up: bool, size: float = 6.0) -> None:
+    """Up for buy, down for sell: side is never told by colour alone."""
+    half, high = size / 2, size * 0.85
+    tip = -high / 2 if up else high / 2
+    points = [QPointF(0, tip), QPointF(-half, -tip), QPointF(half, -tip)]
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour)
+    painter.drawPolygon(QPolygonF([point + centre for point in points]))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
 
-    def baseline(self, top: float, height: float, token: str = "body") -> int:
-        """Where text of that font stands to be centred by its capitals."""
-        cap = self.theme.metrics(token).capHeight()
-        return round(top + (height - cap) / 2 + cap)
 
-    def run(self, painter: QPainter, x: float, baseline: float, text: str, token: str, colour: QColor) -> float:
-        """Paint from `x` on `baseline`; returns where it ends."""
-        if not text:
-            return x
-        painter.setFont(self.theme.font(token))
-        painter.setPen(colour)
-        painter.drawText(QPointF(x, baseline), text)
-        end = x + self.width(text, token)
-        recorder = self.theme.recorder
-        if recorder is not None:
-            cap = self.theme.metrics(token).capHeight()
-            rect = QRectF(x, baseline - cap, end - x, cap)
-            recorder.text(painter.device(), painter.combinedTransform().mapRect(rect), text)
-        return end
+def draw_state(painter: QPainter, centre: QPointF, colour: QColor, shape: str) -> None:
+    """State glyphs, each with a form of its own: disc, ring, half, pie, diamond, bar."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    box = QRectF(centre.x() - 4, centre.y() - 4, 8, 8)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour)
+    if shape == "disc":
+        painter.drawEllipse(box)
+    elif shape == "diamond":
+        points = [QPointF(0, -5), QPointF(5, 0), QPointF(0, 5), QPointF(-5, 0)]
+        painter.drawPolygon(QPolygonF([point + centre for point in points]))
+    elif shape == "bar":
+        painter.drawRect(QRectF(centre.x() - 4, centre.y() - 1, 8, 2))
+    else:
+        if shape in ("half", "pie"):
+            painter.drawPie(box, 90 * 16 if shape == "half" else 90 * 16, 180 * 16 if shape == "half" else -100 * 16)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(colour, 1.5))
+        painter.drawEllipse(box.adjusted(0.75, 0.75, -0.75, -0.75))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
 
-    def text(
-        self,
-        painter: QPainter,
-        rect: QRectF,
-        text: str,
-        token: str = "body",
-        colour: QColor | None = None,
-        align: Qt.AlignmentFlag = Left,
-    ) -> float:
-        """Paint one line into `rect`, elided at its right where it does not fit; returns the end of it in x."""
-        colour = colour or self.theme.tokens.text_primary
-        width = self.width(text, token)
-        if width > rect.width() + 0.5:
-            text = self.theme.metrics(token).elidedText(text, Qt.TextElideMode.ElideRight, max(0.0, rect.width()))
-            width = self.width(text, token)
-        if align == Right:
-            x = rect.right() - width
-        elif align == Centre:
-            x = rect.left() + (rect.width() - width) / 2
-        else:
-            x = rect.left()
-        return self.run(painter, x, self.baseline(rect.top(), rect.height(), token), text, token, colour)
 
-    def figure(
-        self,
-        painter: QPainter,
-        right: float,
-        top: float,
-        height: float,
-        value: Figure,
-        token: str = "body.strong",
-        colour: QColor | None = None,
-        weak: QColor | None = None,
-    ) -> float:
-        """Paint a figure that ends at `right`; returns where it begins."""
-        tokens = self.theme.tokens
-        baseline = self.baseline(top, height, token)
-        strong_x = right - self.width(value.strong + value.weak, token)
-        weak_x = right - self.width(value.weak, token)
-        self.run(painter, strong_x, baseline, value.strong, token, colour or tokens.text_primary)
-        self.run(painter, weak_x, baseline, value.weak, token, weak or tokens.text_tertiary)
-        return strong_x
+def draw_card(painter: QPainter, theme: Theme, box: QRectF, lines: list[tuple[str, str]], font: QFont) -> None:
+    """A floating card with rows of label and value; a row with an empty value is a heading."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(theme["line.strong"], 1))
+    painter.setBrush(theme["surface.control"])
+    painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
+    painter.setFont(font)
+    metrics = QFontMetricsF(font)
+    for index, (label, value) in enumerate(lines):
+        base = baseline(box.top() + 8 + index * 19, 19, metrics)
+        painter.setPen(theme["text.primary"] if not value else theme["text.secondary"])
+        painter.drawText(QPointF(box.left() + 10, base), label)
+        painter.setPen(theme["text.primary"])
+        painter.drawText(QPointF(box.right() - 10 - metrics.horizontalAdvance(value), base), value)
 
-    def figure_left(
-        self,
-        painter: QPainter,
-        left: float,
-        top: float,
-        height: float,
-        value: Figure,
-        token: str = "body.strong",
-        colour: QColor | None = None,
-        weak: QColor | None = None,
-    ) -> float:
-        """Paint a figure that begins at `left` (asks of the ladder); returns where it ends."""
-        tokens = self.theme.tokens
-        baseline = self.baseline(top, height, token)
-        x = self.run(painter, left, baseline, value.strong, token, colour or tokens.text_primary)
-        return self.run(painter, x, baseline, value.weak, token, weak or tokens.text_tertiary)
+
+def draw_book_card(painter: QPainter, theme: Theme, width: float, height: float, title: str, text: str) -> None:
+    """Why a book is not shown as live, in words, in the middle of its panel."""
+    from PySide6.QtCore import QRect
+
+    painter.setFont(theme.font("body"))
+    metrics = QFontMetricsF(theme.font("body"))
+    wide = min(width - 24, 300.0)
+    words = metrics.boundingRect(QRectF(0, 0, wide - 24, 400), int(Qt.TextFlag.TextWordWrap), text)
+    box = QRectF((width - wide) / 2, height / 2 - words.height() / 2 - 24, wide, words.height() + 48)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(theme["line.strong"], 1))
+    painter.setBrush(theme["surface.control"])
+    painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
+    draw_state(painter, QPointF(box.left() + 18, box.top() + 19), theme["warn"], "half")
+    painter.setFont(theme.font("body.bold"))
+    painter.setPen(theme["text.primary"])
+    painter.drawText(QPointF(box.left() + 30, box.top() + 23), title)
+    painter.setFont(theme.font("body"))
+    painter.setPen(theme["text.secondary"])
+    inner = QRect(int(box.left() + 12), int(box.top() + 36), int(wide - 24), int(words.height() + 8))
+    painter.drawText(inner, int(Qt.TextFlag.TextWordWrap), text)
+
+
+def book_title(symbol: str, state: str, seconds: float) -> str:
+    """A heading for that card."""
+    words = {"syncing": "Syncing", "resyncing": "Resyncing", "stale": "Stale"}[state]
+    return f"{words} {symbol}" + (f", {seconds:.0f} s" if seconds >= 1 else "")
