@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 import time
 from importlib import metadata
@@ -77,7 +79,13 @@ def _platform() -> tuple[str, str]:
 def _clock() -> dict[str, object]:
     """The clock against the system's own idea of time keeping; venues are compared when they are connected."""
     wall, monotonic = time.time(), time.monotonic()
+    synchronised = "not told"
+    if shutil.which("timedatectl"):
+        command = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)  # noqa: S603 - fixed words
+        synchronised = told.stdout.strip() or "not told"
     return {
+        "synchronised": synchronised,
         "utc": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(wall)),
         "resolution_us": round(time.get_clock_info("time").resolution * 1e6, 3),
         "uptime_s": round(monotonic),

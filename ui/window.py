@@ -35,7 +35,7 @@ from ui.panels.blotter import Balances, Fills, Orders, Positions
 from ui.panels.connectors import ConnectorBrowser
 from ui.panels.depth import DepthChart
 from ui.panels.ladder import Ladder
-from ui.panels.status import Health, LogPanel
+from ui.panels.status import AccountsPanel, Health, LogPanel
 from ui.panels.tape import Tape
 from ui.panels.ticket import Ticket
 from ui.panels.watchlist import Watchlist
@@ -58,6 +58,7 @@ LAYOUTS = {
         "fills",
         "positions",
         "balances",
+        "accounts",
         "health",
         "log",
     ),
@@ -134,6 +135,7 @@ class Window(QMainWindow):
             Fills(theme, terminal),
             Positions(theme, terminal),
             Balances(theme, terminal),
+            AccountsPanel(theme, terminal),
             Health(theme, terminal),
             LogPanel(theme, terminal),
             self.browser,
@@ -202,7 +204,7 @@ class Window(QMainWindow):
             bottom = put(areas.BottomDockWidgetArea, docks["orders"])
             put(areas.LeftDockWidgetArea, docks["watchlist"])
             ticket = put(areas.RightDockWidgetArea, docks["ticket"])
-            for panel_id in ("fills", "positions", "balances", "health", "log"):
+            for panel_id in ("fills", "positions", "balances", "accounts", "health", "log"):
                 put(areas.CenterDockWidgetArea, docks[panel_id], bottom)
             self._sizes = [(tape, [640, 330, 230]), (bottom, [620, 240]), (ticket, [236, 1200, 290])]
         for panel_id, dock in docks.items():

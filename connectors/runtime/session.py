@@ -522,10 +522,9 @@ class Session:
         """Run a stream's opening flow and say where to dial."""
         family = self.venue.family(link.family)
         dial = await self.run(link.stream.opening(self._facts[family.name]), family)
-        if dial.url is not None:
-            return self._local(dial.url), dial
-        base = family.url(link.role, self.environment)
-        return self._local(base) + dial.path, dial
+        real = dial.url if dial.url is not None else family.url(link.role, self.environment) + dial.path
+        link.named = real.partition("?")[0]
+        return self._local(real), dial
 
     def seal_ask(self, link: Link, ask: Ask) -> str | bytes:
         """Sign an Ask now."""
@@ -539,7 +538,7 @@ class Session:
     def record(self, link: Link, direction: str, frame: str | bytes) -> None:
         """Write a frame down, if anybody wants it."""
         if self._recorder is not None:
-            self._recorder.frame(f"{link.family}.{link.role}.{link.counters.connects}", direction, link.url, frame)
+            self._recorder.frame(f"{link.family}.{link.role}.{link.counters.connects}", direction, link.named, frame)
 
     def opened(self, link: Link) -> None:
         """Subscribe to everything that this link carries."""

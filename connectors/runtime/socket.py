@@ -123,6 +123,7 @@ class Link:
         self.pulse = pulse
         self.stream: Stream = make_stream()
         self.url = ""
+        self.named = ""  # the venue's own address, also where a practice host stands in for it
         self.state = LinkState.OFF
         self.text = ""
         self.topics: set[Topic] = set()

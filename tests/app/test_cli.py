@@ -1,0 +1,89 @@
+"""The command line as a person or a script uses it: real processes, stdout that can be piped, errors with status 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def fathom(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"FATHOM_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "app", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60, cwd=home)
+
+
+def test_venues_joins_the_catalogue_with_what_is_implemented(tmp_path: Path) -> None:
+    rows = json.loads(fathom("venues", "--json", home=tmp_path).stdout)
+    assert len(rows) == 23
+    binance = rows[0]
+    assert set(binance) == {
+        "slug", "name", "type", "tier", "maintainer", "signup", "status", "markets", "capabilities", "implemented",
+    }  # fmt: skip
+    assert binance["implemented"]
+    assert binance["capabilities"]["spot"]["post_only"]
+    assert {row["slug"] for row in rows if row["status"]["state"] == "closed"} == {
+        "ascend_ex", "altmarkets", "bit_com", "bitmart", "bitmex", "bittrex", "hotbit",
+    }  # fmt: skip
+
+
+def test_headless_replay_reports_each_book(tmp_path: Path, venues_dir: Path) -> None:
+    path = venues_dir / "binance" / "session-spot-2021-10-12.jsonl.gz"
+    report = json.loads(fathom("replay", str(path), "--venue", "binance", "--headless", "--json", home=tmp_path).stdout)
+    assert report["not_understood"] == 0
+    assert sum(book["gaps"] for book in report["books"].values()) == 0
+    assert sum(book["applied"] for book in report["books"].values()) == 172
+    told = fathom("replay", str(path), "--headless", home=tmp_path).stdout
+    assert "binance:spot:NKN-USDT" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("practice", "nosuch"), "there are: "),
+        (("replay", "nofile.gz", "--headless"), "no file"),
+        (("replay", "x", "--speed", "minus"), "no speed"),
+        (("dance",), "fathom --help"),
+    ],
+)
+def test_errors_go_to_stderr_with_status_2_and_say_what_to_do(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    done = fathom(*words, home=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not done.stdout
+
+
+def test_a_file_that_is_no_recording_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "not.jsonl"
+    path.write_text('{"ts": 1}\n')
+    done = fathom("replay", str(path), "--venue", "binance", "--headless", home=tmp_path)
+    assert done.returncode == 2
+    assert "line 1" in done.stderr
+
+
+def test_doctor_tells_versions_folders_and_the_keyring(tmp_path: Path) -> None:
+    found = json.loads(fathom("doctor", "--json", home=tmp_path).stdout)
+    assert found["versions"]["PySide6-Essentials"].startswith("6.1")
+    assert found["folders"]["data"]["writable"]
+    assert set(found["keyring"]) == {"backend", "persistent"}
+
+
+def test_practice_says_in_one_line_where_it_serves(tmp_path: Path) -> None:
+    environment = os.environ | {"FATHOM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "app", "practice", "binance", "--json", "--seed", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert said["venue"] == "binance"
+    assert said["hosts"]["https://api.binance.com"].startswith("http://127.0.0.1:")
+    assert said["hosts"]["wss://stream.binance.com:9443"].startswith("ws://127.0.0.1:")
+    assert set(said["credentials"]) == {"key", "secret"}
