@@ -1,0 +1,1 @@
+"""Measurements, run by `./dev bench`; not collected by the tests."""
