@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     """Build both with hatchling; returns its exit status."""
     target = ROOT / "dist"
-    status = subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", str(target)], cwd=ROOT, check=False).returncode
+    status = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-d", str(target)], cwd=ROOT, check=False
+    ).returncode
     if status == 0:
         for path in sorted(target.glob("fathom-*")):
             print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1024:.0f} KiB")

@@ -18,7 +18,10 @@ FRAME_MS = 16
 
 
 class Framed(Protocol):
-    """What the clock drives."""
+    """What the clock drives: every frame, or each `every`th one shifted by `phase`, so that heavy panels take turns."""
+
+    every: int
+    phase: int
 
     def isVisible(self) -> bool: ...
     def frame(self, now: float) -> None: ...
@@ -69,7 +72,7 @@ class FrameClock(QObject):
         self._last = now
         self.frames += 1
         for framed in self._framed:
-            if framed.isVisible():
+            if (self.frames + framed.phase) % framed.every == 0 and framed.isVisible():
                 try:
                     framed.frame(now)
                 except Exception:  # noqa: BLE001 - one panel's bug must not stop the others; it is logged

@@ -21,6 +21,8 @@ class Panel(QWidget):
     title = ""
     follows = False
     trading = False
+    every = 2  # frames; what moves with each trade asks for 1
+    phase = 1
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()

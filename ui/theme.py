@@ -128,7 +128,7 @@ def style_sheet(theme: Theme) -> str:
     on = c(f"{theme.environment.value}.on")
     return f"""
     QMainWindow, QDialog, ads--CDockManager, ads--CDockContainerWidget {{ background: {c("surface.gutter")}; }}
-    QWidget {{ color: {c("text.primary")}; font-size: 12px; }}
+    QWidget {{ color: {c("text.primary")}; font-family: "{theme.font("body").family()}"; font-size: 12px; }}
     QToolTip {{ background: {c("surface.control")}; color: {c("text.primary")}; border: 1px solid {c("line.strong")}; padding: 4px; }}
     QMenu {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; padding: 4px; }}
     QMenu::item {{ padding: 5px 22px 5px 12px; border-radius: 3px; }}

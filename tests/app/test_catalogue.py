@@ -72,7 +72,11 @@ def test_a_later_quarter_is_imported_kept_and_read_again(tmp_path: Path) -> None
     again = Catalogue(tmp_path)
     assert again.current == "Q4 2023"
     rows = again.rows()
-    assert [(row.slug, row.tier) for row in rows] == [("binance", "Gold"), ("kucoin", "Silver"), ("new_place", "Bronze")]
+    assert [(row.slug, row.tier) for row in rows] == [
+        ("binance", "Gold"),
+        ("kucoin", "Silver"),
+        ("new_place", "Bronze"),
+    ]
     assert (rows[0].signup[0].code, rows[0].maintainer_url) == ("ABC123", "https://hummingbot.org")
     assert (rows[1].signup[0].label, rows[1].signup[0].url) == ("Sign up", "https://www.kucoin.com/r")
     assert not again.entry(rows[2]).implemented
@@ -86,7 +90,11 @@ def test_a_later_quarter_is_imported_kept_and_read_again(tmp_path: Path) -> None
         ("no table here", "Q4 2023", "no table"),
         (TABLE.replace("Silver", "Platinum"), "Q4 2023", "line 7: KuCoin has the tier"),
         (TABLE.replace("| New Place |", "|  |"), "Q4 2023", "line 8: no name"),
-        (TABLE.replace("| New Place | CLOB | Bronze | - | - |", "| New Place | CLOB |"), "Q4 2023", "line 8: 2 columns"),
+        (
+            TABLE.replace("| New Place | CLOB | Bronze | - | - |", "| New Place | CLOB |"),
+            "Q4 2023",
+            "line 8: 2 columns",
+        ),
         (TABLE.replace("New Place", "KuCoin"), "Q4 2023", "named twice"),
     ],
 )

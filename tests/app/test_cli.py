@@ -53,7 +53,9 @@ def test_headless_replay_reports_each_book(tmp_path: Path, venues_dir: Path) -> 
         (("dance",), "fathom --help"),
     ],
 )
-def test_errors_go_to_stderr_with_status_2_and_say_what_to_do(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+def test_errors_go_to_stderr_with_status_2_and_say_what_to_do(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
     done = fathom(*words, home=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr

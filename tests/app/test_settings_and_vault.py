@@ -76,7 +76,12 @@ def test_keys_live_in_the_secret_service_and_nowhere_else(tmp_path: Path) -> Non
     environment = os.environ | {"HOME": str(home), "XDG_DATA_HOME": str(home / ".local/share"), "PYTHONPATH": str(ROOT)}
     environment["XDG_RUNTIME_DIR"] = str(tmp_path)
     done = subprocess.run(
-        ["dbus-run-session", "--", "sh", "-c", commands], capture_output=True, text=True, env=environment, check=False, timeout=60
+        ["dbus-run-session", "--", "sh", "-c", commands],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("done") == 2

@@ -18,7 +18,10 @@ from connectors.runtime.replay import Replay
 from tests.conftest import SHARED
 
 ROUNDS = 7
-SESSIONS = {"binance spot": ("session-spot-2021-10-12.jsonl.gz", "spot"), "binance usdm": ("session-usdm-2021-07-22.jsonl.gz", "usdm")}
+SESSIONS = {
+    "binance spot": ("session-spot-2021-10-12.jsonl.gz", "spot"),
+    "binance usdm": ("session-usdm-2021-07-22.jsonl.gz", "usdm"),
+}
 
 
 def run() -> int:
@@ -34,7 +37,9 @@ def run() -> int:
             ours.append(taken)
             floor.append(decoding(folder / file))
         mine, least = median(ours) * 1e6 / count, median(floor) * 1e6 / count
-        sys.stdout.write(f"{name:14} {count:5} book frames: {mine:6.2f} us a frame, {mine / least:4.2f} x plain msgspec decoding\n")
+        sys.stdout.write(
+            f"{name:14} {count:5} book frames: {mine:6.2f} us a frame, {mine / least:4.2f} x plain msgspec decoding\n"
+        )
     return 0
 
 

@@ -15,12 +15,12 @@ import time
 from typing import Any
 
 SECONDS = 8.0
-RATE = 2000.0
+RATE = 12000.0  # what the crowd does; books are merged, so the wire carries about a sixth of it
 LIMIT_MS = 8.0
 
 
 def run() -> int:
-    """Print handler times and frame gaps; status 1 if a handler held the thread for more than 8 ms at the 99th percentile."""
+    """Print handler times and frame gaps; status 1 if a handler held the thread for more than 8 ms."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["FATHOM_HOME"] = home
         server = subprocess.Popen(
@@ -37,6 +37,7 @@ def run() -> int:
 
 def measure(said: dict[str, Any]) -> int:
     """Open the window on that server and watch."""
+    from PySide6.QtCore import QEvent, QObject
     from PySide6.QtWidgets import QApplication
     from qasync import QEventLoop
 
@@ -47,50 +48,68 @@ def measure(said: dict[str, Any]) -> int:
     async def elsewhere(self: Account) -> tuple[dict[str, str], dict[str, str]]:
         return said["hosts"], said["credentials"]
 
-    Account._where = elsewhere  # ty: ignore[invalid-assignment] - the server lives in another process here
-    application = QApplication(sys.argv[:1])
+    Account._where = elsewhere  # the server lives in another process here
+    spent: list[tuple[float, str]] = []
+
+    class Timed(QApplication):
+        """Measures every event from delivery to return: painting, timers, and so every asyncio callback too."""
+
+        depth = 0
+
+        def notify(self, receiver: QObject, event: QEvent) -> bool:
+            Timed.depth += 1
+            began = time.perf_counter()
+            try:
+                return super().notify(receiver, event)
+            finally:
+                Timed.depth -= 1
+                if Timed.depth == 0:
+                    spent.append(
+                        ((time.perf_counter() - began) * 1000, f"{type(receiver).__name__} {event.type().name}")
+                    )
+
+    application = Timed(sys.argv[:1])
     loop = QEventLoop(application)
     asyncio.set_event_loop(loop)
-    blocks: list[float] = []
 
     async def live() -> int:
         terminal = Terminal()
         window = Window(terminal)
         window.show()
         await terminal.start()
-        deadline = time.monotonic() + 20
-        while (window.feed is None or not window.feed.sync.live) and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(2.0)
-        inner = loop._process_event if hasattr(loop, "_process_event") else None
-        del inner
+        await asyncio.sleep(5.0)  # connected, subscribed and drawn; figures are taken from here on
+        if window.feed is None or not window.feed.sync.live:
+            sys.stdout.write("no live book came\n")
+            return 1
+        spent.clear()
         window.clock.gaps.clear()
         window.clock.costs.clear()
         links = [row for account in terminal.accounts.accounts.values() for row in account.health()]
         before, began = sum(row.messages for row in links), time.monotonic()
-        last = time.perf_counter()
-        while time.monotonic() - began < SECONDS:
-            await asyncio.sleep(0.001)
-            now = time.perf_counter()
-            blocks.append((now - last) * 1000)
-            last = now
+        await asyncio.sleep(SECONDS)
+        held = sorted(spent, reverse=True)
         links = [row for account in terminal.accounts.accounts.values() for row in account.health()]
         rate = (sum(row.messages for row in links) - before) / (time.monotonic() - began)
         gaps, costs = sorted(window.clock.gaps), sorted(window.clock.costs)
         window.clock.stop()
         await terminal.stop()
-        return report(rate, gaps, costs)
+        return report(rate, gaps, costs, held)
 
-    def report(rate: float, gaps: list[float], costs: list[float]) -> int:
+    def report(rate: float, gaps: list[float], costs: list[float], held: list[tuple[float, str]]) -> int:
         def part(values: list[float], share: float) -> float:
             return values[min(len(values) - 1, int(len(values) * share))]
 
-        late = sorted(blocks)
         sys.stdout.write(f"messages received      {rate:7.0f} a second\n")
-        sys.stdout.write(f"frames                 {1000 * len(gaps) / sum(gaps):7.1f} a second, gap p99 {part(gaps, 0.99):.1f} ms\n")
-        sys.stdout.write(f"frame handlers         p50 {part(costs, 0.5):.2f}  p99 {part(costs, 0.99):.2f}  max {costs[-1]:.2f} ms\n")
-        sys.stdout.write(f"1 ms timer came back   p50 {part(late, 0.5):.2f}  p99 {part(late, 0.99):.2f}  max {late[-1]:.2f} ms\n")
-        return int(part(costs, 0.99) > LIMIT_MS)
+        sys.stdout.write(
+            f"frames                 {1000 * len(gaps) / sum(gaps):7.1f} a second, gap p99 {part(gaps, 0.99):.1f} ms\n"
+        )
+        sys.stdout.write(
+            f"frame handlers         p50 {part(costs, 0.5):.2f}  p99 {part(costs, 0.99):.2f}  max {costs[-1]:.2f} ms\n"
+        )
+        over = sum(ms > LIMIT_MS for ms, _ in held)
+        sys.stdout.write(f"handlers over {LIMIT_MS:g} ms      {over} of {len(held)}; longest: ")
+        sys.stdout.write(", ".join(f"{ms:.1f} ms {what}" for ms, what in held[:4]) + "\n")
+        return int(over > 0)
 
     with loop:
         return loop.run_until_complete(live())

@@ -35,7 +35,12 @@ async def client(name: str, server: PracticeServer, **options: Any) -> Any:
             "apiKey": server.credentials["key"],
             "secret": server.credentials["secret"],
             "enableRateLimit": False,
-            "options": {"fetchCurrencies": False, "fetchMargins": False, "warnOnFetchOpenOrdersWithoutSymbol": False, **options},
+            "options": {
+                "fetchCurrencies": False,
+                "fetchMargins": False,
+                "warnOnFetchOpenOrdersWithoutSymbol": False,
+                **options,
+            },
         }
     )
     exchange.urls["api"] = pointed(exchange.urls["api"], server.hosts)

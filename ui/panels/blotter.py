@@ -87,32 +87,32 @@ def _filled(order: Order) -> float:
 
 ORDER_COLUMNS = (
     Column("", lambda o: "" if o.is_final else "cancel", "cross", 28, sort=lambda o: o.is_final),
-    Column("Age", _age, "number", 66, sort=lambda o: -o.created),
-    Column("Instrument", lambda o: o.instrument.symbol, "strong", 104),
-    Column("Venue", lambda o: o.account.replace(":", " "), "text", 116),
-    Column("Side", lambda o: o.side.value.capitalize(), "side", 64, extra=lambda o: o.side),
-    Column("Type", _kind, "text", 170),
+    Column("Age", _age, "number", 58, sort=lambda o: -o.created),
+    Column("Instrument", lambda o: o.instrument.symbol, "strong", 88),
+    Column("Venue", lambda o: o.account.replace(":", " "), "text", 104),
+    Column("Side", lambda o: o.side.value.capitalize(), "side", 56, extra=lambda o: o.side),
+    Column("Type", _kind, "text", 136),
     Column(
-        "Price", lambda o: figure(o.price, o.instrument.price_digits), "number", 92, sort=lambda o: float(o.price or 0)
+        "Price", lambda o: figure(o.price, o.instrument.price_digits), "number", 84, sort=lambda o: float(o.price or 0)
     ),
     Column(
         "Amount",
         lambda o: figure(o.amount, o.instrument.size_digits),
         "number",
-        92,
+        80,
         sort=lambda o: float(o.amount or 0),
     ),
     Column("", lambda o: f"{_filled(o):.0%}", "bar", 60, sort=_filled, extra=_filled),
-    Column("Filled", lambda o: f"{_filled(o) * 100:.1f} %", "number", 60, sort=_filled),
+    Column("Filled", lambda o: f"{_filled(o) * 100:.1f} %", "number", 58, sort=_filled),
     Column(
         "Average",
         lambda o: figure(o.average, o.instrument.price_digits),
         "number",
-        92,
+        84,
         sort=lambda o: float(o.average or 0),
     ),
-    Column("Value", lambda o: figure(_value(o), 2), "number", 96, sort=lambda o: float(_value(o) or 0)),
-    Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "text", 104),
+    Column("Value", lambda o: figure(_value(o), 2), "number", 86, sort=lambda o: float(_value(o) or 0)),
+    Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "text", 96),
     Column(
         "State",
         lambda o: f"{_WORDS[o.state]}. {o.text}" if o.text else _WORDS[o.state],

@@ -35,6 +35,7 @@ class DepthChart(Painted):
     panel_id = "depth"
     title = "Depth"
     follows = True
+    phase = 0  # its fill is the dearest thing on the screen: it never shares a frame with the tables
     trading = True
     price_chosen = Signal(object, object)
 
@@ -102,11 +103,21 @@ class DepthChart(Painted):
         bid_y = np.where(edges <= mid, columns(depth.bid_prices, depth.bid_cumulative, edges, bids=True), 0.0)
         ask_y = np.where(edges >= mid, columns(depth.ask_prices, depth.ask_cumulative, edges, bids=False), 0.0)
         most = max(float(bid_y.max()), float(ask_y.max()), 1e-12)
-        self._draw_grid(painter, plot, low, high, most)
         live = feed.sync.live
-        for heights, name in ((bid_y, "buy"), (ask_y, "sell")):
+        curves = []
+        for heights, mask, name in ((bid_y, edges <= mid, "buy"), (ask_y, edges >= mid, "sell")):
             colour = theme.side(name, "fill") if live else theme["text.tertiary"]
-            self._draw_curve(painter, plot, heights, most, colour, edges <= mid if name == "buy" else edges >= mid)
+            curves.append((colour, self._draw_area(painter, plot, heights, most, colour, mask)))
+        self._draw_grid(
+            painter, plot, low, high, most
+        )  # over the areas: they are opaque, which is what makes them cheap
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        for colour, line in curves:
+            if line is not None:
+                painter.setPen(
+                    QPen(colour, 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap, Qt.PenJoinStyle.MiterJoin)
+                )
+                painter.drawPolyline(line)
         self._draw_horizon(painter, plot, low, high)
         self._draw_orders(painter, plot, low, high, most)
         self._draw_head(painter, mid, bid_y, ask_y)
@@ -125,29 +136,26 @@ class DepthChart(Painted):
             scaled = values / most
         return plot.bottom() - scaled * (plot.height() - 6)
 
-    def _draw_curve(
+    def _draw_area(
         self, painter: QPainter, plot: QRectF, heights: np.ndarray, most: float, colour: QColor, mask: np.ndarray
-    ) -> None:
+    ) -> QPolygonF | None:
+        """Fill below the steps; the steps themselves are returned, to be drawn later."""
         index = np.nonzero(mask)[0]
         if index.size < 2:
-            return
+            return None
         ys = self._height(heights[index], most, plot)
         xs = index.astype(np.float64)
         # steps: each column keeps its height to the next one
         step_x = np.repeat(xs, 2)[1:]
         step_y = np.repeat(ys, 2)[:-1]
-        polygon = _polygon(
+        area = _polygon(
             np.concatenate(([step_x[0]], step_x, [step_x[-1]])),
             np.concatenate(([plot.bottom()], step_y, [plot.bottom()])),
         )
-        fill = QColor(colour)
-        fill.setAlphaF(0.16)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(fill)
-        painter.drawPolygon(polygon)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(colour, 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap, Qt.PenJoinStyle.MiterJoin))
-        painter.drawPolyline(_polygon(step_x, step_y))
+        painter.setBrush(_over(colour, self.theme["surface.panel"], 0.16))
+        painter.drawPolygon(area)
+        return _polygon(step_x, step_y)
 
     def _draw_grid(self, painter: QPainter, plot: QRectF, low: float, high: float, most: float) -> None:
         theme = self.theme
@@ -329,6 +337,12 @@ class DepthChart(Painted):
             self.span = min(0.9, max(1e-5, self.span * (0.85 if event.angleDelta().y() > 0 else 1 / 0.85)))
             self.update()
         event.accept()
+
+
+def _over(colour: QColor, ground: QColor, part: float) -> QColor:
+    """`colour` at `part` over an opaque ground."""
+    mixed = [round(a * part + b * (1 - part)) for a, b in zip(colour.getRgb()[:3], ground.getRgb()[:3], strict=True)]  # ty: ignore[not-subscriptable] - a tuple
+    return QColor(*mixed)
 
 
 def _polygon(xs: np.ndarray, ys: np.ndarray) -> QPolygonF:

@@ -36,6 +36,7 @@ class Ladder(Painted):
     panel_id = "ladder"
     title = "Ladder"
     follows = True
+    every = 1
     trading = True
     price_chosen = Signal(object, object)
 
@@ -345,7 +346,7 @@ class Ladder(Painted):
         painter.setFont(theme.font("body.bold"))
         painter.setPen(theme["text.primary"])
         painter.drawText(QPointF(79, base), figure(self._group_value(), rows.instrument.price_digits))
-        edge, bid_end, price_end, _ = self._columns()
+        _, bid_end, price_end, _ = self._columns()
         painter.setFont(theme.font("caption.strong"))
         painter.setPen(theme["text.tertiary"])
         metrics = theme.metrics("caption.strong")
@@ -383,12 +384,15 @@ class Ladder(Painted):
             painter.setBrush(theme["surface.selected"] if chosen else theme["surface.panel"])
             painter.drawRoundedRect(box.adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
             base = baseline(box.top(), box.height(), theme.metrics("body"))
-            painter.setFont(theme.font("caption"))
-            painter.setPen(theme["text.tertiary"])
-            painter.drawText(QPointF(box.left() + 6, base), str(index + 1))
+            text = str(self.sizes[index]) if index < len(self.sizes) else ""
+            if (
+                theme.metrics("body.bold").horizontalAdvance(text) + 22 < box.width()
+            ):  # the number of the key, where it fits
+                painter.setFont(theme.font("caption"))
+                painter.setPen(theme["text.tertiary"])
+                painter.drawText(QPointF(box.left() + 6, base), str(index + 1))
             painter.setFont(theme.font("body.bold" if chosen else "body"))
             painter.setPen(theme["text.primary"])
-            text = str(self.sizes[index]) if index < len(self.sizes) else ""
             painter.drawText(QPointF(box.right() - 6 - theme.metrics("body.bold").horizontalAdvance(text), base), text)
 
     def _draw_ratio(self, painter: QPainter, feed: Feed, top: float) -> None:

@@ -72,7 +72,9 @@ class Health(Panel):
 
 
 def _account_colour(account: Account) -> str:
-    return {AccountState.READY: "buy", AccountState.FAILED: "danger", AccountState.OFF: "text.tertiary"}.get(account.state, "warn")
+    return {AccountState.READY: "buy", AccountState.FAILED: "danger", AccountState.OFF: "text.tertiary"}.get(
+        account.state, "warn"
+    )
 
 
 _ACCOUNT_SHAPES = {AccountState.READY: "disc", AccountState.OFF: "ring", AccountState.FAILED: "bar"}
@@ -90,7 +92,12 @@ ACCOUNT_COLUMNS = (
     Column("Instruments", lambda a: str(len(a.instruments)), "number", 90),
     Column("Assets", lambda a: str(sum(bool(row.total) for row in a.balances.values())), "number", 70),
     Column("Positions", lambda a: str(len(a.positions)), "number", 80),
-    Column("Clock, ms", lambda a: DASH if a.session is None else f"{getattr(a.session, 'clock_offset_ms', 0.0):+.1f}", "number", 86),
+    Column(
+        "Clock, ms",
+        lambda a: DASH if a.session is None else f"{getattr(a.session, 'clock_offset_ms', 0.0):+.1f}",
+        "number",
+        86,
+    ),
     Column("What", lambda a: a.text, "text", 500, colour=lambda a: "text.secondary"),
 )
 

@@ -28,6 +28,7 @@ class Tape(Painted):
     panel_id = "tape"
     title = "Tape"
     follows = True
+    every = 1
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)

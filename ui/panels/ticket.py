@@ -541,7 +541,6 @@ class Ticket(Panel):
         self.units.button(0 if name == "base" else 1).setChecked(True)
         if self.feed is not None:
             instrument = self.feed.instrument
-            self.amount.unit.setText("" if name != "base" else "")
             self.amount.step = instrument.size.step if name == "base" else Decimal(10)
         self.refresh()
 

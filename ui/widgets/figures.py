@@ -94,7 +94,7 @@ def draw_state(painter: QPainter, centre: QPointF, colour: QColor, shape: str) -
         painter.drawRect(QRectF(centre.x() - 4, centre.y() - 1, 8, 2))
     else:
         if shape in ("half", "pie"):
-            painter.drawPie(box, 90 * 16 if shape == "half" else 90 * 16, 180 * 16 if shape == "half" else -100 * 16)
+            painter.drawPie(box, 90 * 16, 180 * 16 if shape == "half" else -100 * 16)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(colour, 1.5))
         painter.drawEllipse(box.adjusted(0.75, 0.75, -0.75, -0.75))

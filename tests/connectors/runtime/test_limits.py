@@ -67,5 +67,7 @@ async def test_a_refusal_closes_the_bucket_and_a_ban_everything() -> None:
 def test_secrets_are_taken_out_wherever_they_stand() -> None:
     clean = Redactor(["TOPSECRETVALUE"])
     assert clean("https://x/y?listenKey=abcdef&symbol=BTC") == "https://x/y?listenKey=***&symbol=BTC"
-    assert clean('{"apiKey":"k123456","signature":"00ff","price":"1"}') == '{"apiKey":"***","signature":"***","price":"1"}'
+    assert (
+        clean('{"apiKey":"k123456","signature":"00ff","price":"1"}') == '{"apiKey":"***","signature":"***","price":"1"}'
+    )
     assert "TOPSECRETVALUE" not in clean("a line with TOPSECRETVALUE in it")

@@ -176,7 +176,9 @@ async def test_an_order_lives_fills_and_pays_as_the_exchange_says(bench: Bench) 
     assert sum(fill.amount for fill in bench.ear.fills) == theirs.filled == D("0.5")
     assert sum(fill.fee or 0 for fill in bench.ear.fills) == theirs.fee
     again = await bench.session.fills(bench.spot, Page(limit=50))
-    assert [(fill.id, fill.price, fill.amount) for fill in again] == [(f.id, f.price, f.amount) for f in bench.ear.fills]
+    assert [(fill.id, fill.price, fill.amount) for fill in again] == [
+        (f.id, f.price, f.amount) for f in bench.ear.fills
+    ]
     own = bench.server.exchange.balance("trader", "USDT")
     await until(lambda: bench.ear.balances["spot", "USDT"].total == own.total, "the balance")
 
@@ -340,5 +342,3 @@ def test_a_recording_cut_by_a_crash_is_read_up_to_there(tmp_path: Path) -> None:
     rows = list(read(path))
     assert 256 <= len(rows) < 1000
     assert [row.data for row in rows[:3]] == ['{"n":0}', '{"n":1}', '{"n":2}']
-
-
