@@ -1,0 +1,132 @@
+"""Operations in plain words: a call like `{"op": "place", "symbol": "BTC-USDT", ...}` becomes a step of the venue's own Trading.
+
+For tests, and for people who want to see what would be sent. Nothing here sends anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from connectors.contract import Ask, Call, Channel, Family, Flow, Page, Topic, Venue
+from connectors.model import Instrument, Market, OrderKind, OrderRef, OrderRequest, Side, SizeRule, TimeInForce
+
+KINDS = {
+    "limit": OrderKind.LIMIT,
+    "market": OrderKind.MARKET,
+    "stop": OrderKind.STOP,
+    "stop_market": OrderKind.STOP,
+    "stop_limit": OrderKind.STOP_LIMIT,
+    "take_profit": OrderKind.TAKE_PROFIT,
+    "take_profit_limit": OrderKind.TAKE_PROFIT_LIMIT,
+}
+
+
+def family_for(call: Mapping[str, Any], venue: Venue) -> Family:
+    """The family that a call's `market` belongs to; the first one if it names none. Raises LookupError."""
+    market = call.get("market")
+    if market is None:
+        return venue.families[0]
+    for family in venue.families:
+        if Market(market) in family.markets:
+            return family
+    raise LookupError(f"{venue.slug} has no market {market}")
+
+
+def instrument_for(call: Mapping[str, Any], family: Family, venue: Venue) -> Instrument:
+    """A stand-in with the call's symbol; its wire name is the joined one unless `venue_symbol` says otherwise."""
+    symbol = str(call.get("symbol", "BTC-USDT"))
+    base, _, quote = symbol.partition("-")
+    return Instrument(
+        venue=venue.slug,
+        family=family.name,
+        market=next(iter(family.markets)),
+        symbol=symbol,
+        wire=str(call.get("venue_symbol") or (base + quote).removeprefix("venue symbol ")),
+        base=base,
+        quote=quote,
+        settle=quote,
+        tick=Decimal("0.00000001"),
+        size=SizeRule(),
+        price_digits=8,
+        size_digits=8,
+        kinds=frozenset(OrderKind),
+    )
+
+
+def steps_for(call: Mapping[str, Any], venue: Venue) -> tuple[Family, Call | Ask]:
+    """The family and the first step of the operation. Raises LookupError for an operation that is not known here."""
+    family = family_for(call, venue)
+    if call["op"] in ("ws_login", "ws_keepalive"):
+        return family, _private_step(call["op"], family)
+    return family, next(_flow(call, family, venue))
+
+
+def _flow(call: Mapping[str, Any], family: Family, venue: Venue) -> Flow[Any]:
+    trading, facts = family.trading, dict(call.get("facts", {}))
+    instrument = instrument_for(call, family, venue)
+    side = Side(call["side"]) if "side" in call else None
+    ref = OrderRef(
+        instrument=instrument, client_id=call.get("client_id", ""), venue_id=call.get("order_id", ""), side=side
+    )
+    socket = call.get("transport") == "ws-api" or call.get("via") == "ws"
+    match call["op"]:
+        case "place":
+            if call.get("position_side"):
+                facts["dual"] = True
+            return trading.place(order_for(call, instrument), facts, socket=socket)
+        case "cancel":
+            return trading.cancel(ref, facts, socket=socket)
+        case "cancel_all":
+            return trading.cancel_all(instrument, facts)
+        case "amend":
+            price = Decimal(call["price"]) if "price" in call else None
+            amount = Decimal(call["amount"]) if "amount" in call else None
+            return trading.amend(ref, facts, price=price, amount=amount, client_id=call.get("new_client_id", ""))
+        case "order":
+            return trading.order(ref, facts)
+        case "open_orders":
+            return trading.open_orders(instrument if "symbol" in call else None, facts)
+        case "fills":
+            return trading.fills(instrument, Page(limit=call.get("limit", 500)), facts)
+        case "balances":
+            return trading.balances(facts)
+        case "positions":
+            return trading.positions(facts)
+        case "set_leverage":
+            return trading.set_leverage(instrument, int(call["leverage"]), facts)
+    raise LookupError(f"no operation is called {call['op']!r}")
+
+
+def order_for(call: Mapping[str, Any], instrument: Instrument) -> OrderRequest:
+    """The order that a place call describes."""
+
+    def money(name: str) -> Decimal | None:
+        return Decimal(call[name]) if call.get(name) is not None else None
+
+    return OrderRequest(
+        client_id=call.get("client_id", ""),
+        instrument=instrument,
+        side=Side(call["side"]),
+        kind=KINDS[call["type"]],
+        amount=money("amount"),
+        quote_amount=money("quote_amount"),
+        price=money("price"),
+        trigger=money("stop_price"),
+        tif=TimeInForce(call.get("tif", "GTC").lower()),
+        post_only=bool(call.get("post_only")),
+        reduce_only=bool(call.get("reduce_only")),
+    )
+
+
+def _private_step(op: str, family: Family) -> Call | Ask:
+    """The step that opens the private stream, or keeps it alive."""
+    if op == "ws_keepalive":
+        return next(family.keep_up[0].flow({}))
+    stream = family.account_stream()
+    opening = stream.opening({})
+    try:
+        return next(opening)
+    except StopIteration:
+        return stream.plan(frozenset(), [Topic(Channel.ACCOUNT)], [])[0]
