@@ -22,6 +22,10 @@ def run(
     async def serve() -> None:
         server = PracticeServer(venue, seed=seed, faults=faults)
         await server.start(port)
+        stop = asyncio.Event()  # before anything is said: whoever reads the line may end us at once
+        with contextlib.suppress(NotImplementedError):  # Windows
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
         said = {"venue": slug, "hosts": server.hosts, "credentials": server.credentials}
         if as_json:
             sys.stdout.write(json.dumps(said) + "\n")
@@ -33,10 +37,6 @@ def run(
             lines += [f"  {name}: {value}" for name, value in server.credentials.items()]
             sys.stdout.write("\n".join(lines) + "\nCtrl+C ends it.\n")
         sys.stdout.flush()
-        stop = asyncio.Event()
-        with contextlib.suppress(NotImplementedError):  # Windows
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await stop.wait()
         await server.stop()
 
