@@ -38,7 +38,9 @@ def test_a_venue_does_no_input_or_output() -> None:
         if not (folder / "__init__.py").exists() or folder.name in SHARED_ROOMS:
             continue
         for path in folder.glob("*.py"):
-            allowed = {"secrets"} if path.name.startswith("practice") else set()  # the venue's end hands out keys and ids
+            allowed = (
+                {"secrets"} if path.name.startswith("practice") else set()
+            )  # the venue's end hands out keys and ids
             wrong = [name for name in imports(path) if name.split(".")[0] in NO_IO - allowed]
             wrong += [name for name in imports(path) if name.startswith("connectors.runtime")]
             assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
