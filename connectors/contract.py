@@ -43,6 +43,7 @@ from connectors.model import (
     Ticker,
     Trade,
 )
+from connectors.spelling import JOINED, Spelling
 
 if TYPE_CHECKING:
     from connectors.book import OrderBook
@@ -249,7 +250,7 @@ class Dial:
     """Where and how to open a socket: the path and query below the endpoint's base URL, frames to send first.
 
     `url` overrides base and path (venues whose address comes from a Call). `await_first`: the socket counts as open
-    only after the Stream emitted `Ready`.
+    only after the Stream emitted `Ready`. `facts` (a token that orders need too) are added to the session's.
     """
 
     path: str = ""
@@ -261,6 +262,7 @@ class Dial:
     compression: bool = True
     pulse: Pulse | None = None
     life: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -741,6 +743,7 @@ class Family:
     keep_up: tuple[KeepUp, ...] = ()
     polls: Mapping[str, float] = field(default_factory=dict)  # "balances", "positions", ... -> seconds
     serial: bool = False  # private calls of one key leave one after the other (rising nonces)
+    spelling: Spelling = JOINED
 
     def url(self, role: str, environment: Environment = Environment.LIVE) -> str:
         """The real base URL of a role. Raises KeyError for a role without one in this environment."""

@@ -43,7 +43,7 @@ def instrument_for(call: Mapping[str, Any], family: Family, venue: Venue) -> Ins
         family=family.name,
         market=next(iter(family.markets)),
         symbol=symbol,
-        wire=str(call.get("venue_symbol") or (base + quote).removeprefix("venue symbol ")),
+        wire=str(call.get("venue_symbol") or family.spelling.wire(base, quote)).removeprefix("venue symbol "),
         base=base,
         quote=quote,
         settle=quote,

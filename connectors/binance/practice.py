@@ -16,7 +16,7 @@ import msgspec
 from connectors.model import InstrumentStatus, OrderKind, OrderStatus, Side, TimeInForce
 from connectors.practice.exchange import Exchange
 from connectors.practice.listings import Listing
-from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, Key, Keys, json_answer
+from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, Key, Keys, VenuePractice, json_answer
 from connectors.practice.terms import (
     AccountEvent,
     Bar,
@@ -694,7 +694,7 @@ class StreamConnection:
         self.out.append(encode(value).decode())
 
 
-class BinancePractice:
+class BinancePractice(VenuePractice):
     """Both products behind their hosts. `credentials` is a key that may trade; a second account has `other`."""
 
     slug = "binance"
@@ -714,10 +714,10 @@ class BinancePractice:
         self.spot = Spot(exchange, self.keys)
         self.usdm = Usdm(exchange, self.keys)
         exchange.watch_market(self._market)
-        self.hosts: dict[str, tuple[str, str]] = {}
+        hosts: dict[str, tuple[str, str]] = {}
         for name in ("api", "api-gcp", "api1", "api2", "api3", "api4"):
-            self.hosts[f"https://{name}.binance.com"] = ("rest", "")
-        self.hosts |= {
+            hosts[f"https://{name}.binance.com"] = ("rest", "")
+        hosts |= {
             "https://data-api.binance.vision": ("rest", ""),
             "https://testnet.binance.vision": ("rest", ""),
             "https://demo-api.binance.com": ("rest", ""),
@@ -742,6 +742,7 @@ class BinancePractice:
             "wss://ws-fapi.binance.com/ws-fapi/v1": ("ws-fapi", "/ws-fapi/v1"),
             "wss://testnet.binancefuture.com/ws-fapi/v1": ("ws-fapi", "/ws-fapi/v1"),
         }
+        self.hosts = hosts
 
     def _market(self, event: Any) -> None:
         if isinstance(event, Traded):
@@ -781,6 +782,24 @@ class BinancePractice:
         if host == "fstream":
             return self.usdm.open_stream(path, params)
         return open_stream(self.spot, path, params)
+
+    def is_book(self, frame: str | bytes) -> bool:
+        """Depth, raw or wrapped, by name or by its event."""
+        head = str(frame[:160])
+        return "@depth" in head or '"depthUpdate"' in head
+
+    def expire(self) -> bool:
+        """USD-M listen keys end by time; spot's signed subscription lives as long as its socket."""
+        return self.usdm.expire_listen_keys()
+
+    def no_verdict(self) -> HttpAnswer:
+        """General information: HTTP 5XX and -1007 say nothing about the execution."""
+        return json_answer({"code": -1007, "msg": "Timeout waiting for response from backend server."}, 503)
+
+    def too_many(self, seconds: int) -> HttpAnswer:
+        """General information, limits: 429 with Retry-After in seconds."""
+        body = {"code": -1003, "msg": "Too many requests; current limit is 6000 request weight per 1 MINUTE."}
+        return json_answer(body, 429, {"Retry-After": str(seconds)})
 
     def tick(self, now_ms: int) -> None:
         """Let both products publish."""

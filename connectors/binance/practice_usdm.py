@@ -736,10 +736,11 @@ class Usdm(Product):
             del self.listen_keys[key]
         return {}
 
-    def expire_listen_keys(self) -> None:
-        """As if an hour had passed."""
+    def expire_listen_keys(self) -> bool:
+        """As if an hour had passed. Whether there were any."""
         for key, (account, _) in list(self.listen_keys.items()):
             self.listen_keys[key] = (account, 0)
+        return bool(self.listen_keys)
 
     # sockets
 

@@ -6,7 +6,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from connectors.practice.protocol import HttpAnswer, HttpRequest
+from connectors.practice.protocol import HttpAnswer, HttpRequest, VenuePractice
 
 
 @dataclass(slots=True)
@@ -35,6 +35,7 @@ class Faults:
     duplicate_next: int = 0
     reorder_next: int = 0
     malformed_next: int = 0
+    miscount_next: int = 0  # book frames with a wrong checksum, where the venue sends one
     _chance: random.Random | None = None
 
     def happens(self, rate: float) -> bool:
@@ -57,7 +58,7 @@ class Faults:
             return self.lose_next.popleft()
         return ("503" if self.happens(0.5) else "cut") if self.happens(self.lose_answer) else ""
 
-    def bend(self, frames: list[str | bytes], *, private: bool) -> list[str | bytes]:
+    def bend(self, frames: list[str | bytes], practice: VenuePractice, *, private: bool) -> list[str | bytes]:
         """What becomes of frames on their way."""
         if private:
             found = [
@@ -70,16 +71,19 @@ class Faults:
             return found
         found = []
         for frame in frames:
-            book = _is_book(frame)
+            book = practice.is_book(frame)
             if self.happens(self.drop) or (book and self._counted("drop_next")):
                 continue
             if self.happens(self.malformed) or (book and self._counted("malformed_next")):
                 found.append(frame[: max(1, len(frame) // 2)])
                 continue
+            if book and self.miscount_next and (wrong := practice.miscount(frame)) is not None:
+                self.miscount_next -= 1
+                frame = wrong
             found.append(frame)
             if self.happens(self.duplicate) or (book and self._counted("duplicate_next")):
                 found.append(frame)
-        books = [index for index, frame in enumerate(found) if _is_book(frame)]
+        books = [index for index, frame in enumerate(found) if practice.is_book(frame)]
         if len(books) > 1 and (self.happens(self.reorder) or self._counted("reorder_next")):
             first, second = books[0], books[1]
             found[first], found[second] = found[second], found[first]
@@ -90,9 +94,3 @@ class Faults:
         if left > 0:
             setattr(self, name, left - 1)
         return left > 0
-
-
-def _is_book(frame: str | bytes) -> bool:
-    head = frame[:200]
-    text = head if isinstance(head, str) else head.decode("latin-1")
-    return "depth" in text or "book" in text.lower() or "level2" in text

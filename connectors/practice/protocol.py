@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +19,8 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+
+from connectors.practice.listings import DEFAULT, Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +85,54 @@ class Connection(Protocol):
         ...
 
 
-class VenuePractice(Protocol):
-    """A venue's own end. `hosts` maps each real base URL to (label, path below the label's root)."""
+class VenuePractice(ABC):
+    """A venue's own end. `hosts` maps each real base URL to (label, path below the label's root).
+
+    `credentials` is a key of the account "trader", `other` one of the account "other"; both may trade. `listings` is what
+    the exchange behind it lists.
+    """
 
     slug: str
     hosts: Mapping[str, tuple[str, str]]
     credentials: Mapping[str, str]
+    other: Mapping[str, str]
+    listings: tuple[Listing, ...] = DEFAULT
 
+    @abstractmethod
     def http(self, request: HttpRequest, now_ms: int) -> HttpAnswer:
         """Answer a request."""
-        ...
 
+    @abstractmethod
     def accept(
         self, host: str, path: str, query: str, headers: Mapping[str, str], now_ms: int
     ) -> Connection | HttpAnswer:
         """Open a WebSocket, or refuse it with an HTTP answer."""
-        ...
 
+    @abstractmethod
     def tick(self, now_ms: int) -> None:
         """Time passes: what is shared by all connections."""
-        ...
+
+    # What the server needs for its faults: only the venue's own end knows these.
+
+    @abstractmethod
+    def is_book(self, frame: str | bytes) -> bool:
+        """Whether a frame that goes out carries levels of an order book (snapshot or update)."""
+
+    def miscount(self, frame: str | bytes) -> str | bytes | None:
+        """The same book frame with a wrong checksum; None if it carries none."""
+        return None
+
+    def expire(self) -> bool:
+        """End every token, listen key and login as the venue does when their time is over. False: nothing here expires."""
+        return False
+
+    def no_verdict(self) -> HttpAnswer:
+        """What the venue answers when it cannot say whether a request was executed."""
+        return HttpAnswer(504, b"Gateway Time-out")
+
+    def too_many(self, seconds: int) -> HttpAnswer:
+        """What the venue answers when requests come too fast; `seconds` until it listens again."""
+        return HttpAnswer(429, b"Too Many Requests", {"Retry-After": str(seconds)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from connectors.practice.crowd import Crowd
 from connectors.practice.exchange import Exchange
 from connectors.practice.faults import Faults
-from connectors.practice.listings import DEFAULT
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, VenuePractice
 from connectors.practice.terms import Wallet
 
@@ -34,6 +33,8 @@ TICK = 0.04  # seconds
 FUNDS = {
     "USDT": Decimal(1_000_000),
     "USD": Decimal(1_000_000),
+    "USDC": Decimal(1_000_000),
+    "EUR": Decimal(1_000_000),
     "BTC": Decimal(10),
     "ETH": Decimal(100),
     "SOL": Decimal(1000),
@@ -76,11 +77,12 @@ class PracticeServer:
         self.venue = venue
         self.faults = faults or Faults()
         self._now_ms = now_ms
-        self.exchange = Exchange(DEFAULT, start_ms=now_ms())
+        listings = practice_class(venue).listings
+        self.exchange = Exchange(listings, start_ms=now_ms())
         self.practice = make_practice(venue, self.exchange, credentials)
         self.crowd: Crowd | None = None
         if crowd:
-            keys = [listing.key for listing in DEFAULT]
+            keys = [listing.key for listing in listings]
             self.crowd = Crowd(self.exchange, keys, seed=seed if seed is not None else secrets.randbits(32), rate=rate)
             self.crowd.populate()
         self.hosts: dict[str, str] = {}
@@ -145,7 +147,7 @@ class PracticeServer:
                 frames, connection.out = connection.out, []
                 if self.faults.stalled:
                     continue
-                for frame in self.faults.bend(frames, private=connection.private):
+                for frame in self.faults.bend(frames, self.practice, private=connection.private):
                     socket.queue.put_nowait(frame)
             if connection.closing is not None:
                 code, connection.closing = connection.closing, None
@@ -196,7 +198,7 @@ class PracticeServer:
             self.flush()
             loss = self.faults.loss() if answer.acted else ""
             if loss == "503":
-                answer = HttpAnswer(503, b'{"code":-1007,"msg":"Timeout waiting for response from backend server."}')
+                answer = self.practice.no_verdict()
             elif loss and request.transport is not None:
                 request.transport.abort()
         return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
@@ -229,12 +231,17 @@ class PracticeServer:
         return response
 
 
-def make_practice(venue: Venue, exchange: Exchange, credentials: dict[str, str] | None = None) -> VenuePractice:
-    """The venue's own end in front of `exchange`. Raises LookupError for a venue without one."""
+def practice_class(venue: Venue) -> Any:
+    """The class that plays the venue. Raises LookupError for a venue without one."""
     module, _, name = venue.practice.partition(":")
     if not name:
         raise LookupError(f"{venue.name} has no practice side")
-    return getattr(importlib.import_module(module), name)(exchange, credentials)
+    return getattr(importlib.import_module(module), name)
+
+
+def make_practice(venue: Venue, exchange: Exchange, credentials: dict[str, str] | None = None) -> VenuePractice:
+    """The venue's own end in front of `exchange`. Raises LookupError for a venue without one."""
+    return practice_class(venue)(exchange, credentials)
 
 
 def fund(exchange: Exchange, account: str) -> None:

@@ -522,6 +522,7 @@ class Session:
         """Run a stream's opening flow and say where to dial."""
         family = self.venue.family(link.family)
         dial = await self.run(link.stream.opening(self._facts[family.name]), family)
+        self._facts[family.name].update(dial.facts)
         real = dial.url if dial.url is not None else family.url(link.role, self.environment) + dial.path
         link.named = real.partition("?")[0]
         return self._local(real), dial

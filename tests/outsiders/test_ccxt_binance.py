@@ -7,7 +7,7 @@ documented ones only when options tell it to, so those options are switched off 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import ccxt.pro as ccxtpro
@@ -15,36 +15,7 @@ import pytest
 
 from connectors.catalogue import load
 from connectors.practice.server import PracticeServer
-
-
-def pointed(value: Any, hosts: Mapping[str, str]) -> Any:
-    """Every address of ccxt's tables with the longest matching real prefix replaced by the local one."""
-    if isinstance(value, dict):
-        return {key: pointed(part, hosts) for key, part in value.items()}
-    if isinstance(value, str) and "://" in value:
-        for real in sorted(hosts, key=len, reverse=True):
-            if value.startswith(real):
-                return hosts[real] + value[len(real) :]
-        return "http://127.0.0.1:1/not-served"  # anything else must fail at once, and never leave this machine
-    return value
-
-
-async def client(name: str, server: PracticeServer, **options: Any) -> Any:
-    exchange = getattr(ccxtpro, name)(
-        {
-            "apiKey": server.credentials["key"],
-            "secret": server.credentials["secret"],
-            "enableRateLimit": False,
-            "options": {
-                "fetchCurrencies": False,
-                "fetchMargins": False,
-                "warnOnFetchOpenOrdersWithoutSymbol": False,
-                **options,
-            },
-        }
-    )
-    exchange.urls["api"] = pointed(exchange.urls["api"], server.hosts)
-    return exchange
+from tests.outsiders.ccxt_client import client
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -41,11 +41,13 @@ NOT_READ = {
 }
 
 
-def samples(*kinds: str) -> Iterator[Any]:
+def samples(*kinds: str) -> list[Any]:
     rows = [json.loads(line) for line in PATH.read_text().splitlines()] if PATH.exists() else []
-    for number, row in enumerate(rows):
-        if row["kind"] in kinds:
-            yield pytest.param(row["market"], row["data"], id=f"{row['kind']} {row['market']} #{number}")
+    return [
+        pytest.param(row["market"], row["data"], id=f"{row['kind']} {row['market']} #{number}")
+        for number, row in enumerate(rows)
+        if row["kind"] in kinds
+    ]
 
 
 def stream(market: str) -> Any:

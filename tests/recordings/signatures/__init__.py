@@ -1,0 +1,1 @@
+"""How each venue's signing vectors are compared: one module a venue, with `check(entry)`, called by test_vectors."""
