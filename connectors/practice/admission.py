@@ -90,7 +90,7 @@ class Admission:
         """Atoms that a spot order may use up: of quote to buy, of base to sell."""
         if not order.bid:
             return order.open * order.market.grid.lot_atoms
-        return self._worst_value(order)
+        return self._with_fee(order, self._worst_value(order))
 
     def waiting_hold(self, order: LiveOrder) -> int:
         """What an order blocks while it waits: on spot as if it worked at its limit or trigger, else nothing."""
@@ -98,7 +98,12 @@ class Admission:
             return 0
         if not order.bid:
             return order.open * order.market.grid.lot_atoms
-        return order.market.grid.value(order.ticks or order.trigger, order.open)
+        return self._with_fee(order, order.market.grid.value(order.ticks or order.trigger, order.open))
+
+    @staticmethod
+    def _with_fee(order: LiveOrder, value: int) -> int:
+        """What a buy of this value takes from the purse."""
+        return order.market.grid.with_fee(value) if order.market.listing.fee_in_quote else value
 
     @staticmethod
     def check_purse(order: LiveOrder, need: int, freed: int = 0) -> None:

@@ -202,7 +202,11 @@ class Engine:
             realised = 0
             base, quote = account.purse(Wallet.SPOT, listing.base), account.purse(Wallet.SPOT, listing.quote)
             amount = trade.lots * grid.lot_atoms
-            if order.bid:
+            if order.bid and listing.fee_in_quote:
+                fee = grid.fee_on_top(trade.value, maker=maker)
+                quote.total -= trade.value + fee
+                base.total += amount
+            elif order.bid:
                 fee = grid.fee(amount, maker=maker)
                 quote.total -= trade.value
                 base.total += amount - fee

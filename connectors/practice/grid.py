@@ -158,6 +158,16 @@ class Grid:
         numerator, denominator = self._maker if maker else self._taker
         return rounded(atoms * numerator, denominator * _CENT) * _CENT
 
+    def fee_on_top(self, atoms: int, *, maker: bool) -> int:
+        """The same for a fee beside the price: rounded down, so that parts never come to more than `with_fee` held for the whole."""
+        numerator, denominator = self._maker if maker else self._taker
+        return atoms * numerator // (denominator * _CENT) * _CENT
+
+    def with_fee(self, atoms: int) -> int:
+        """A value and the most that its fee on top can come to."""
+        most = max(self.listing.maker, self.listing.taker, Decimal(0)).as_integer_ratio()
+        return atoms + -(-atoms * most[0] // (most[1] * _CENT)) * _CENT
+
     def average(self, lots: int, value: int) -> Decimal | None:
         """Mean price of `lots` (above zero) that came to `value` atoms; None for nothing."""
         return self.entry(lots, value)

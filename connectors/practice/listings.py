@@ -17,7 +17,8 @@ class Listing(Struct, frozen=True, kw_only=True):
     Sizes are in units of `step` (base units for BASE, contracts otherwise). One unit of a LINEAR contract is
     `multiplier` base units, of an INVERSE one `multiplier` quote units settled in base. `reference` is the price that
     history and crowd start from. `activity` scales the crowd (1 = the busiest). Fees are fractions, negative = rebate.
-    `maintenance` is the maintenance margin rate; zero = half of 1 / max_leverage.
+    `maintenance` is the maintenance margin rate; zero = half of 1 / max_leverage. Spot buyers pay their fee in base, out of
+    what they receive, or with `fee_in_quote` in quote, on top of the price.
     """
 
     base: str
@@ -36,6 +37,7 @@ class Listing(Struct, frozen=True, kw_only=True):
     max_leverage: int = 1
     maintenance: Decimal = Decimal(0)
     activity: float = 0.3
+    fee_in_quote: bool = False
 
     @property
     def symbol(self) -> str:

@@ -94,11 +94,11 @@ class LiveOrder(Resting):
 
     @property
     def fee_asset(self) -> str:
-        """Fees are taken from what is received, on contracts from the collateral."""
+        """Fees are taken from what is received, on contracts from the collateral, where the listing says so in quote."""
         listing = self.market.listing
         if listing.is_contract:
             return listing.settle
-        return listing.base if self.bid else listing.quote
+        return listing.base if self.bid and not listing.fee_in_quote else listing.quote
 
     def image(self) -> Order:
         """The order as it is now."""

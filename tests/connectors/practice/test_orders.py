@@ -377,3 +377,49 @@ def test_candles_fill_quiet_minutes_and_merge_to_any_interval(exchange: Exchange
     assert (week.start // 86_400_000 + 3) % 7 == 0
     ticker = exchange.ticker(KEY)
     assert (ticker.open, ticker.high, ticker.low, ticker.last, ticker.volume) == (D(100), D(103), D(99), D(99), 3)
+
+
+@pytest.fixture
+def dear() -> Exchange:
+    """A market whose fees are paid in quote, on top of the price."""
+    listing = Listing(
+        base="BTC",
+        quote="USDT",
+        tick=D("0.01"),
+        step=D("0.00001"),
+        reference=D(100),
+        maker=D("0.006"),
+        taker=D("0.012"),
+        fee_in_quote=True,
+    )
+    exchange = Exchange([listing], start_ms=START)
+    for name in ("ann", "bob"):
+        exchange.open_account(name)
+        exchange.deposit(name, "USDT", D(1012))
+        exchange.deposit(name, "BTC", D(100))
+    return exchange
+
+
+def test_a_fee_in_quote_is_held_with_the_price_and_paid_on_top(dear: Exchange) -> None:
+    assert refused(dear, "ann", ask(BUY, "100", "10.00001")) is RefusalKind.FUNDS
+    order = dear.place("ann", ask(BUY, "100", "10"))
+    assert dear.balance("ann", "USDT").held == dear.balance("ann", "USDT").total == D(1012)
+    for amount in ("0.33333", "3.00001", "6.66666"):  # each fee is rounded, and never to more than what is held
+        dear.place("bob", ask(SELL, "100", amount))
+        left = dear.balance("ann", "USDT")
+        assert left.available >= 0
+    bought = dear.order("ann", order.id)
+    assert bought.status is OrderStatus.FILLED
+    assert bought.fee_asset == "USDT"
+    assert bought.fee == sum(fill.fee for fill in dear.fills("ann")) == D(6)
+    assert dear.balance("ann", "BTC").total == D(110)
+    assert dear.balance("ann", "USDT").total == D(1012) - D(1000) - D(6)
+    assert dear.balance("bob", "USDT").total == D(1012) + D(1000) - D(12)
+    assert dear.imbalance("USDT") == dear.imbalance("BTC") == 0
+
+
+def test_a_market_buy_needs_its_fee_in_quote_too(dear: Exchange) -> None:
+    dear.place("bob", ask(SELL, "100", "20"))
+    assert refused(dear, "ann", ask(BUY, amount="10.00001")) is RefusalKind.FUNDS
+    assert dear.place("ann", ask(BUY, amount="10")).status is OrderStatus.FILLED
+    assert dear.balance("ann", "USDT").total == 0
