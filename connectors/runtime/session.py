@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from connectors.contract import (
@@ -53,7 +54,6 @@ from connectors.errors import (
     NotSupported,
     OutcomeUnknown,
     RateLimited,
-    Unintelligible,
     VenueError,
     VenueUnavailable,
 )
@@ -78,14 +78,20 @@ from connectors.model import (
 from connectors.runtime.clock import Clock
 from connectors.runtime.http import Http
 from connectors.runtime.limits import Limits
+from connectors.runtime.pace import Pace
 from connectors.runtime.record import Recorder
 from connectors.runtime.socket import Link, LinkState
+from connectors.runtime.verdict import verdict
 from connectors.sync import BookSync
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 HOUSEKEEPING = 0.25
+SUCCESSION = 20.0  # seconds that a new socket may take until it carries every book
+TRADES_KNOWN = 2000  # ids kept of each instrument
+CLOCK_EVERY = 600.0  # seconds; clocks drift
+LISTINGS_EVERY = 3600.0  # instruments open, close and change their grid
 TRIES = 4  # of what may be repeated
 REPLACE_AT = 0.9  # of a socket's allowed life
 ACCOUNT_TOPIC = Topic(Channel.ACCOUNT)
@@ -147,6 +153,19 @@ class _Market:
     sync: BookSync | None = None
     book_link: Link | None = None
     fetching: bool = False
+    trade_ids: dict[str, None] = field(default_factory=dict)
+
+    def knows(self, trade_id: str) -> bool:
+        """Whether a trade was told before: by the other socket while one replaces another, or again after a subscription."""
+        if not trade_id:
+            return False
+        if trade_id in self.trade_ids:
+            return True
+        self.trade_ids[trade_id] = None
+        if len(self.trade_ids) > TRADES_KNOWN:
+            for old in list(islice(self.trade_ids, TRADES_KNOWN // 2)):
+                del self.trade_ids[old]
+        return False
 
 
 @dataclass(slots=True)
@@ -191,6 +210,7 @@ class Session:
         self._facts: dict[str, dict[str, Any]] = {family.name: {} for family in venue.families}
         self._by_wire: dict[tuple[str, str], _Market] = {}
         self._links: list[Link] = []
+        self._connects: dict[tuple[str, str], Pace] = {}
         self._successors: dict[Link, Link] = {}
         self._accounts: dict[str, _Account] = {}
         self._trade_links: dict[str, Link] = {}
@@ -207,12 +227,34 @@ class Session:
         self._housekeeper = asyncio.ensure_future(self._keep_house())
         await self.refresh_clock()
         for family in self.venue.families:
-            for instrument in await self.run(family.trading.instruments(), family):
-                self.instruments[instrument.key] = instrument
-                self._by_wire.setdefault((family.name, instrument.wire), _Market(instrument)).instrument = instrument
+            await self._learn_instruments(family)
+        self._spawn(self._again(CLOCK_EVERY, self._renew_clock))
+        self._spawn(self._again(LISTINGS_EVERY, self._renew_instruments))
         if self._secrets:
             for family in self.venue.families:
                 self._open_account(family)
+
+    async def _learn_instruments(self, family: Family) -> None:
+        for instrument in await self.run(family.trading.instruments(), family):
+            self.instruments[instrument.key] = instrument
+            self._by_wire.setdefault((family.name, instrument.wire), _Market(instrument)).instrument = instrument
+
+    async def _again(self, every: float, what: Callable[[], Awaitable[None]]) -> None:
+        """Do something from time to time; what fails is tried at the next turn."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await what()
+            except VenueError as error:
+                _log.info("%s: %s", self.venue.slug, error)
+
+    async def _renew_clock(self) -> None:
+        self._clock.forget()
+        await self.refresh_clock()
+
+    async def _renew_instruments(self) -> None:
+        for family in self.venue.families:
+            await self._learn_instruments(family)
 
     async def stop(self) -> None:
         """Close everything. Orders at the venue stay as they are."""
@@ -487,7 +529,7 @@ class Session:
             answer = await self._call(step, family, base)
         for name, used in family.used(answer.headers):
             self._limits[family.name].told(name, used)
-        return self._answer(step, answer)
+        return verdict(step, answer)
 
     async def _call(self, step: Call, family: Family, base: str) -> Any:
         wire = family.signer.seal(step, self._secrets, self._facts[family.name], self._clock.stamp(), base)
@@ -501,19 +543,6 @@ class Session:
         if self._recorder is not None:
             self._recorder.http(base + wire.path, wire, answer)
         return type(answer)(answer.status, answer.body, answer.headers, sent, self._clock.ms())
-
-    def _answer(self, step: Call, answer: Any) -> Any:
-        try:
-            return step.read(answer)
-        except Unintelligible as error:
-            if step.effect.repeatable:
-                raise
-            raise OutcomeUnknown(f"the answer could not be read: {error}") from None
-        except (KeyError, ValueError, TypeError, ArithmeticError) as error:
-            # an answer of a shape that the connector does not know says nothing about the order
-            _log.warning("%s %s: unexpected answer (%s)", self.venue.slug, step.path, type(error).__name__)
-            kind = Unintelligible if step.effect.repeatable else OutcomeUnknown
-            raise kind(f"an answer of unexpected shape from {step.path}") from error
 
     # -----------------------------------------------------------------------------------------------------------------
     # What links need (socket.Owner)
@@ -598,7 +627,7 @@ class Session:
                 market = markets.get((family, event.wire))
                 if market is None:
                     self.misdirected += 1
-                elif link not in self._successors and self._listener is not None:
+                elif self._listener is not None and not (isinstance(event, Trade) and market.knows(event.id)):
                     self._listener.market(event, market.instrument)
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -715,7 +744,8 @@ class Session:
             return family.market_stream(role)
 
         caps, pulse = family.caps.get(role, Caps()), family.pulse.get(role, Pulse())
-        link = Link(self, family.name, role, stream, caps, pulse, self._clock.monotonic, self._chance)
+        connects = self._connects.setdefault((family.name, role), Pace((caps.connects,) if caps.connects else ()))
+        link = Link(self, family.name, role, stream, caps, pulse, self._clock.monotonic, self._chance, connects)
         link.start()
         return link
 
@@ -781,22 +811,38 @@ class Session:
 
     async def _succeed(self, link: Link, successor: Link) -> None:
         """Let both feed until the new one carries every book, then close the old one."""
-        books = [topic for topic in link.topics if topic.channel is Channel.BOOK]
-        deadline = self._clock.monotonic() + 20.0
-        while self._clock.monotonic() < deadline and link.is_open:
+        opened_at: float | None = None
+        while link.is_open:
             await asyncio.sleep(HOUSEKEEPING / 5)
-            if successor.is_open and successor.counters.frames > len(successor.topics):
-                markets = [self._by_wire[link.family, topic.wire] for topic in books]
-                streamed = [market for market in markets if market.sync and market.sync.rule.source is Source.STREAM]
-                if all(market.book_link is successor for market in streamed):
-                    break
+            if not successor.is_open:
+                continue  # the old socket serves as long as it lasts
+            now = self._clock.monotonic()
+            opened_at = opened_at if opened_at is not None else now
+            if successor.counters.frames > len(successor.topics) and self._carries_books(successor):
+                break
+            if now - opened_at > SUCCESSION:
+                break
         self._successors.pop(successor, None)
-        if link in self._links:
-            self._links[self._links.index(link)] = successor
+        if link not in self._links:  # nobody wants any of it any more
+            await successor.stop()
+            return
+        self._links[self._links.index(link)] = successor
+        late, gone = link.topics - successor.topics, successor.topics - link.topics
         successor.topics = set(link.topics)
-        for topic in books:
-            self._by_wire[link.family, topic.wire].book_link = successor
+        for topic in successor.topics - late:
+            if topic.channel is Channel.BOOK:
+                self._by_wire[link.family, topic.wire].book_link = successor
         await link.stop()
+        if successor.is_open and (late or gone):
+            await self._change(successor, add=sorted(late, key=_order), drop=sorted(gone, key=_order))
+
+    def _carries_books(self, successor: Link) -> bool:
+        """Whether every streamed book has its image from the new socket; numbered ones join by their numbers."""
+        markets = [
+            self._by_wire[successor.family, topic.wire] for topic in successor.topics if topic.channel is Channel.BOOK
+        ]
+        streamed = [market for market in markets if market.sync and market.sync.rule.source is Source.STREAM]
+        return all(market.book_link is successor for market in streamed)
 
     async def _stop_later(self, link: Link) -> None:
         await link.stop()

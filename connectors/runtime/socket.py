@@ -33,6 +33,8 @@ from connectors.contract import (
     Unknown,
 )
 from connectors.errors import NotSent, OutcomeUnknown, VenueError, VenueUnavailable
+from connectors.runtime.pace import Pace
+from connectors.runtime.verdict import verdict
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +105,10 @@ class LinkCounters:
 
 
 class Link:
-    """A connection of one role of one family. `topics` are those that it carries, or is to carry once it is open."""
+    """A connection of one role of one family. `topics` are those that it carries, or is to carry once it is open.
+
+    `connects` is the pace at which the venue lets sockets be opened, shared by all links of one role.
+    """
 
     def __init__(
         self,
@@ -115,6 +120,7 @@ class Link:
         pulse: Pulse,
         now: Callable[[], float],
         chance: random.Random,
+        connects: Pace | None = None,
     ) -> None:
         self.owner = owner
         self.family = family
@@ -143,6 +149,9 @@ class Link:
         self._stopping = False
         self._serial = 0
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._connects = connects if connects is not None else Pace(())
+        second = max(1, int(caps.frames_per_second)) if caps.frames_per_second else 0
+        self._pace = Pace(((second, 1.0), (caps.frames_per_hour or 0, 3600.0)))
 
     # -----------------------------------------------------------------------------------------------------------------
 
@@ -212,11 +221,13 @@ class Link:
             if not ask.answered:
                 return None
             payload = await asyncio.wait_for(answer, ask.timeout)
-        except TimeoutError:
-            raise self._no_answer(ask, f"no answer within {ask.timeout:g} s") from None
+        except TimeoutError as error:
+            raise self._no_answer(ask, str(error) or f"no answer within {ask.timeout:g} s") from None
+        except OutcomeUnknown as error:
+            raise self._no_answer(ask, str(error)) from None
         finally:
             self._waiting.pop(ask.id, None)
-        return ask.read(payload)
+        return verdict(ask, payload)
 
     def reply(self, frame: str | bytes) -> None:
         """Send a frame before anything else that waits, without pacing: a pong must not wait."""
@@ -236,25 +247,36 @@ class Link:
 
     async def _write(self) -> None:
         """The one writer: frames leave in order, at the venue's pace, and are signed when they leave."""
-        gap = 1.0 / self.caps.frames_per_second if self.caps.frames_per_second else 0.0
-        burst = deque[float](maxlen=max(1, int(self.caps.frames_per_second)))
         while True:
             ask, frame, sent = await self._outbox.get()
             if sent.done():
                 continue  # whoever wanted it has given up
-            if burst.maxlen and len(burst) == burst.maxlen and (pause := burst[0] + 1.0 - self._now()) > 0:
-                await asyncio.sleep(max(pause, gap))
-            burst.append(self._now())
+            leaving = False
             try:
-                await self._transmit(self.owner.seal_ask(self, ask) if ask is not None else frame)
+                await self._take_turn(self._pace)
+                sealed = self.owner.seal_ask(self, ask) if ask is not None else frame
+                leaving = True
+                await self._transmit(sealed)
             except VenueError as error:
-                sent.set_exception(error)
+                _settle(sent, error)
+            except asyncio.CancelledError:
+                _settle(
+                    sent, OutcomeUnknown("the socket broke while sending") if leaving else NotSent("the socket broke")
+                )
+                raise
             except Exception as error:
-                sent.set_exception(OutcomeUnknown("the socket broke while sending"))
+                _settle(sent, OutcomeUnknown("the socket broke while sending"))
                 raise error from None
             else:
-                if not sent.done():
-                    sent.set_result(None)
+                _settle(sent, None)
+
+    async def _take_turn(self, pace: Pace) -> None:
+        """Wait until `pace` has room, then count."""
+        pause = pace.wait(self._now())
+        while pause > 0:
+            await asyncio.sleep(pause)
+            pause = pace.wait(self._now())
+        pace.count(self._now())
 
     async def _beat(self, pulse: Pulse) -> None:
         while pulse.send is not None and pulse.every > 0:
@@ -268,6 +290,7 @@ class Link:
         failures = 0
         while not self._stopping:
             self.state, self.text = LinkState.OPENING, ""
+            await self._take_turn(self._connects)
             began = self._now()
             why = await self._once()
             self.state, self.text = LinkState.WAITING, why
@@ -386,12 +409,12 @@ class Link:
     def _fail_waiting(self, why: str) -> None:
         """Nothing that was asked on this socket will be answered any more."""
         for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(TimeoutError(why))
+            _settle(future, TimeoutError(why))
+            if not future.cancelled():
+                future.exception()  # whoever waits still hears it; one that gave up leaves no complaint
         while not self._outbox.empty():
             _, _, sent = self._outbox.get_nowait()
-            if not sent.done():
-                sent.set_exception(NotSent(why))
+            _settle(sent, NotSent(why))
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)
@@ -402,6 +425,16 @@ class Link:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.debug("%s %s: %r", self.family, self.role, task.exception())
+
+
+def _settle(future: asyncio.Future[Any], error: Exception | None) -> None:
+    """Tell whoever still waits."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
 
 
 _OWN = frozenset({Answered, Reply, Ready, ClosingSoon, Unknown, Alive})

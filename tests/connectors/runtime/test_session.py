@@ -43,6 +43,7 @@ from connectors.runtime.clock import Clock
 from connectors.runtime.record import Recorder, read
 from connectors.runtime.replay import replay
 from connectors.runtime.session import Session
+from connectors.sync import BookState
 
 D = Decimal
 
@@ -342,3 +343,25 @@ def test_a_recording_cut_by_a_crash_is_read_up_to_there(tmp_path: Path) -> None:
     rows = list(read(path))
     assert 256 <= len(rows) < 1000
     assert [row.data for row in rows[:3]] == ['{"n":0}', '{"n":1}', '{"n":2}']
+
+
+async def test_a_socket_is_replaced_before_its_end_without_a_hole(bench: Bench) -> None:
+    """given a socket near the end of its life, then the next one opens first, and neither book nor tape misses anything."""
+    for channel in (Channel.BOOK, Channel.TRADES):
+        bench.session.subscribe(channel, bench.spot)
+    sync = bench.session.sync(bench.spot)
+    assert sync is not None
+    await until(lambda: sync.live and sync.counters.applied > 5, "a live book")
+    (old,) = bench.session._links
+    seen: set[BookState] = set()
+    for _ in range(3):
+        old = bench.session._links[0]
+        old.life = 0.001  # as if its day were over
+        await until(lambda: seen.add(sync.state) or bench.session._links != [old], "the successor")  # noqa: B023 - called here
+        await until(lambda: not old.is_open, "the end of the old one")  # noqa: B023 - called here
+        applied = sync.counters.applied
+        await until(lambda: sync.counters.applied > applied + 5, "updates on the new socket")  # noqa: B023 - called here
+    assert seen == {BookState.LIVE}
+    assert (sync.counters.gaps, sync.counters.resyncs, sync.counters.snapshots) == (0, 0, 1)
+    ids = [int(trade.id) for trade in bench.ear.trades]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
