@@ -270,8 +270,13 @@ class Account(QObject):
     def ready(self, family: str) -> None:
         """A private stream runs; when all do, the account trades."""
         self._ready.add(family)
-        if len(self._ready) == len(self.venue.families):
-            self._set(AccountState.READY, "")
+        self._trade_if_all_are_ready()
+
+    def _trade_if_all_are_ready(self) -> None:
+        absent: dict[str, str] = getattr(self.session, "absent", {})
+        wanted = {family.name for family in self.venue.families} - absent.keys()
+        if wanted and self._ready >= wanted:
+            self._set(AccountState.READY, "; ".join(f"without {name}: {why}" for name, why in absent.items()))
             for observer in self._owner.observers:
                 observer.account_ready(self)
 
@@ -284,6 +289,8 @@ class Account(QObject):
                 observer.account_lost(self, why)
         elif self.session is not None and self.session.problem:
             self._set(AccountState.FAILED, self.session.problem)
+        elif self.session is not None and family in self.session.absent:
+            self._trade_if_all_are_ready()
 
     def declined(self, text: str) -> None:
         """The venue refused a subscription."""

@@ -116,6 +116,10 @@ class PermissionDenied(AuthenticationFailed):
     """The key is genuine but may not do this, or not from this address."""
 
 
+class NoSuchAccount(AuthenticationFailed):
+    """The key is genuine, but there is no account of this family behind it (not opened, or of another generation)."""
+
+
 class ClockSkewed(AuthenticationFailed):
     """The timestamp was outside of the venue's window. Not executed: correct the clock and sign anew."""
 

@@ -50,6 +50,7 @@ from connectors.contract import (
 from connectors.errors import (
     AuthenticationFailed,
     ClockSkewed,
+    NoSuchAccount,
     NotSent,
     NotSupported,
     OutcomeUnknown,
@@ -91,6 +92,7 @@ HOUSEKEEPING = 0.25
 SUCCESSION = 20.0  # seconds that a new socket may take until it carries every book
 TRADES_KNOWN = 2000  # ids kept of each instrument
 CLOCK_EVERY = 600.0  # seconds; clocks drift
+ABSENT_EVERY = 60.0
 LISTINGS_EVERY = 3600.0  # instruments open, close and change their grid
 TRIES = 4  # of what may be repeated
 REPLACE_AT = 0.9  # of a socket's allowed life
@@ -198,6 +200,7 @@ class Session:
         self.environment = environment
         self.instruments: dict[str, Instrument] = {}
         self.problem = ""
+        self.absent: dict[str, str] = {}  # why, by family
         self.misdirected = 0  # events of instruments that nobody listed
         self._hosts = dict(hosts or {})
         self._secrets = dict(secrets or {})
@@ -226,13 +229,39 @@ class Session:
         """Learn the clock and the instruments, open the private streams if there is a key. Raises VenueError."""
         self._housekeeper = asyncio.ensure_future(self._keep_house())
         await self.refresh_clock()
+        failures: list[VenueError] = []
         for family in self.venue.families:
-            await self._learn_instruments(family)
+            try:
+                await self._learn_instruments(family)
+            except VenueError as error:
+                failures.append(error)
+                self._miss(family, str(error))
+        if len(failures) == len(self.venue.families):
+            raise failures[0]
         self._spawn(self._again(CLOCK_EVERY, self._renew_clock))
         self._spawn(self._again(LISTINGS_EVERY, self._renew_instruments))
+        self._spawn(self._again(ABSENT_EVERY, self._look_for_absent))
         if self._secrets:
-            for family in self.venue.families:
+            for family in self.families:
                 self._open_account(family)
+
+    @property
+    def families(self) -> list[Family]:
+        """Those that answer and that the key has an account of; `absent` says why the others are missing."""
+        return [family for family in self.venue.families if family.name not in self.absent]
+
+    def _miss(self, family: Family, why: str) -> None:
+        self.absent[family.name] = why
+        _log.warning("%s goes on without %s: %s", self.venue.name, family.name, why)
+
+    async def _look_for_absent(self) -> None:
+        """A family that could not be reached at the start may have come back."""
+        for family in self.venue.families:
+            if family.name in self.absent and not any(i.family == family.name for i in self.instruments.values()):
+                await self._learn_instruments(family)
+                del self.absent[family.name]
+                if self._secrets:
+                    self._open_account(family)
 
     async def _learn_instruments(self, family: Family) -> None:
         for instrument in await self.run(family.trading.instruments(), family):
@@ -253,7 +282,7 @@ class Session:
         await self.refresh_clock()
 
     async def _renew_instruments(self) -> None:
-        for family in self.venue.families:
+        for family in self.families:
             await self._learn_instruments(family)
 
     async def stop(self) -> None:
@@ -410,7 +439,7 @@ class Session:
 
     async def open_orders(self, instrument: Instrument | None = None) -> list[OrderUpdate]:
         """Open orders of an instrument, or of everything."""
-        families = [self._family(instrument)] if instrument is not None else list(self.venue.families)
+        families = [self._family(instrument)] if instrument is not None else list(self.families)
         found: list[OrderUpdate] = []
         for family in families:
             rows = await self.run(family.trading.open_orders(instrument, self._facts[family.name]), family)
@@ -425,7 +454,7 @@ class Session:
     async def balances(self) -> list[tuple[str, Balance]]:
         """Everything held, as (family, balance)."""
         found: list[tuple[str, Balance]] = []
-        for family in self.venue.families:
+        for family in self.families:
             rows = await self.run(family.trading.balances(self._facts[family.name]), family)
             found += [(family.name, row) for row in rows]
         return found
@@ -433,7 +462,7 @@ class Session:
     async def positions(self) -> list[tuple[str, Position]]:
         """Open positions, as (family, position)."""
         found: list[tuple[str, Position]] = []
-        for family in self.venue.families:
+        for family in self.families:
             rows = await self.run(family.trading.positions(self._facts[family.name]), family)
             found += [(family.name, row) for row in rows]
         return found
@@ -890,6 +919,13 @@ class Session:
                 await link.ask(ask)
             self._facts[family.name].update(await self.run(family.trading.login(), family))
             await self.read_account(family)
+        except NoSuchAccount as error:
+            del self._accounts[family.name]
+            self._miss(family, str(error))
+            if self._listener is not None:
+                self._listener.lost(family.name, str(error))
+            await link.stop()
+            return
         except AuthenticationFailed as error:
             self.problem = f"{self.venue.name} refused the key: {error}"
             link.text = self.problem
@@ -921,7 +957,7 @@ class Session:
 
     async def refresh_account(self) -> None:
         """Read balances and positions of every family anew. Raises VenueError."""
-        for family in self.venue.families:
+        for family in self.families:
             await self.read_account(family)
 
     async def _keep_up(self, family: Family, keep: Any) -> None:

@@ -365,3 +365,24 @@ async def test_a_socket_is_replaced_before_its_end_without_a_hole(bench: Bench) 
     assert (sync.counters.gaps, sync.counters.resyncs, sync.counters.snapshots) == (0, 0, 1)
     ids = [int(trade.id) for trade in bench.ear.trades]
     assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+async def test_a_family_that_is_down_does_not_take_the_other_with_it_and_may_come_back() -> None:
+    server = PracticeServer(load("binance"), crowd=False)
+    await server.start()
+    ear = Ear()
+    nowhere = {real: "http://127.0.0.1:9" for real in server.hosts if real.startswith("https://fapi")}
+    session = Session(load("binance"), hosts={**server.hosts, **nowhere}, secrets=server.credentials, listener=ear)
+    try:
+        await session.start()
+        assert [family.name for family in session.families] == ["spot"]
+        assert "no connection" in session.absent["usdm"]
+        await until(lambda: ear.readied == ["spot"], "the private stream of what answers")
+        assert {family for family, _ in await session.balances()} == {"spot"}
+        session._hosts.update(server.hosts)
+        await session._look_for_absent()
+        await until(lambda: "usdm" in ear.readied, "the other one")
+        assert not session.absent
+    finally:
+        await session.stop()
+        await server.stop()
