@@ -77,6 +77,7 @@ class Blotter(QObject):
         self._by_client: dict[tuple[str, str], Order] = {}
         self._by_venue: dict[tuple[str, str], Order] = {}
         self._known_fills: set[tuple[str, str, str]] = set()
+        self._reached: dict[tuple[str, str], Decimal] = {}  # of orders whose fills are derived, by account and venue id
         self._parked: deque[tuple[str, str, OrderUpdate | Fill]] = deque(maxlen=PARKED)
         self._wake: dict[str, asyncio.Event] = {}
 
@@ -89,6 +90,8 @@ class Blotter(QObject):
             records, fills = [], []
         for record in fills:
             self._known_fills.add((record.account, record.instrument, record.fill_id))
+            if '"through"' in record.detail:
+                self._reaches(record.account, msgspec.json.decode(record.detail, type=Fill, strict=False))
         for record in records:
             self._restore(record)
         if self.journal.problem:
@@ -156,12 +159,14 @@ class Blotter(QObject):
             self._parked.append((account.id, family, fill))
             return
         key = (account.id, instrument.key, fill.id)
-        new = key not in self._known_fills
-        self._known_fills.add(key)
-        detail = msgspec.json.encode(fill, order="sorted").decode()
-        self.journal.fill(
-            FillRecord(account.id, instrument.key, fill.id, order.id if order else None, fill.time, detail)
-        )
+        part = key not in self._known_fills and self._reaches(account.id, fill)
+        new = key not in self._known_fills and not part
+        if not part:
+            self._known_fills.add(key)
+            detail = msgspec.json.encode(fill, order="sorted").decode()
+            self.journal.fill(
+                FillRecord(account.id, instrument.key, fill.id, order.id if order else None, fill.time, detail)
+            )
         if order is not None and order.add_fill(fill, now_ms()):
             self.note(order, "fill", {"id": fill.id, "price": str(fill.price), "amount": str(fill.amount)})
             self.changed(order)
@@ -169,6 +174,15 @@ class Blotter(QObject):
             own = OwnFill(account=account.id, instrument=instrument, order=order.id if order else "", fill=fill)
             self.fills.append(own)
             self.fill_added.emit(own)
+
+    def _reaches(self, account_id: str, fill: Fill) -> bool:
+        """Whether a derived fill is part of one that is known, told by a venue in one step then and in several now."""
+        if fill.through is None:
+            return False
+        mark = (account_id, fill.venue_id)
+        reached = self._reached.get(mark, Decimal(0))
+        self._reached[mark] = max(reached, fill.through)
+        return fill.through <= reached
 
     def learn(self, order: Order, update: OrderUpdate) -> None:
         """Take in what the venue said of one of ours; every change is journalled and told."""

@@ -534,7 +534,7 @@ class Amend(Enum):
 
 
 class FillSource(Enum):
-    """Where executions come from."""
+    """Where executions come from. CUMULATIVE: no event tells them; the runtime derives them from what is filled so far."""
 
     EVENT = "event"
     EVENT_FEE_LATER = "event_fee_later"
@@ -679,7 +679,7 @@ class Trading(ABC):
 
     @abstractmethod
     def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
-        """Our executions, oldest first."""
+        """Our executions, oldest first; with `FillSource.CUMULATIVE` every order in it whole, from its first one on."""
 
     @abstractmethod
     def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:

@@ -347,7 +347,8 @@ class OrderUpdate(Struct, kw_only=True):
     """News of an order, as sparse as the venue sends it: UNSET means "not told", never zero.
 
     `filled` is cumulative; `average` the mean price of it; `fee` cumulative where the venue gives it so.
-    `previous_id` names the venue id that this one replaces (amend by replacement). `algo` as in `OrderRef`.
+    `previous_id` names the venue id that this one replaces (amend by replacement). `algo` as in `OrderRef`. `listed`: a row of a
+    list of what stands, not news of a change; what was filled by then is no execution of now.
     """
 
     wire: str
@@ -375,12 +376,14 @@ class OrderUpdate(Struct, kw_only=True):
     previous_id: str = ""
     previous_client_id: str = ""
     algo: bool = False
+    listed: bool = False
 
 
 class Fill(Struct, frozen=True, kw_only=True):
     """One execution of ours. `id` is unique within the instrument; `fee` is what was paid, negative for a rebate.
 
-    `fee` None = the venue tells it later or elsewhere (`FillSource`).
+    `fee` None = the venue tells it later or elsewhere (`FillSource`). `through`: what its order had filled with it, where fills
+    are derived from that; one that reaches no further than a known one of its order is part of it.
     """
 
     wire: str
@@ -395,6 +398,7 @@ class Fill(Struct, frozen=True, kw_only=True):
     fee: Decimal | None = None
     fee_asset: str = ""
     maker: bool | None = None
+    through: Decimal | None = None
 
 
 class Balance(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ from connectors.contract import (
     Environment,
     Event,
     Family,
+    FillSource,
     Flow,
     LoginLost,
     Page,
@@ -77,6 +78,7 @@ from connectors.model import (
     Trade,
 )
 from connectors.runtime.clock import Clock
+from connectors.runtime.derive import DerivedFills
 from connectors.runtime.http import Http
 from connectors.runtime.limits import Limits
 from connectors.runtime.pace import Pace
@@ -96,6 +98,8 @@ ABSENT_EVERY = 60.0
 LISTINGS_EVERY = 3600.0  # instruments open, close and change their grid
 TRIES = 4  # of what may be repeated
 REPLACE_AT = 0.9  # of a socket's allowed life
+SETTLED = 0.5  # seconds without news of orders after which is read what has no event of its own
+SETTLED_AT_LAST = 3.0  # seconds after which it is read although news goes on
 ACCOUNT_TOPIC = Topic(Channel.ACCOUNT)
 
 
@@ -176,6 +180,8 @@ class _Account:
     ready: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+    stirred: float = 0.0  # when news of an order came last
+    settling: bool = False
 
 
 class Session:
@@ -211,6 +217,11 @@ class Session:
         self._http = Http()
         self._limits = {family.name: Limits(family.buckets, self._clock.monotonic) for family in venue.families}
         self._facts: dict[str, dict[str, Any]] = {family.name: {} for family in venue.families}
+        self._derived = {
+            family.name: DerivedFills(family.name)
+            for family in venue.families
+            if family.capabilities.fills is FillSource.CUMULATIVE
+        }
         self._by_wire: dict[tuple[str, str], _Market] = {}
         self._links: list[Link] = []
         self._connects: dict[tuple[str, str], Pace] = {}
@@ -267,6 +278,7 @@ class Session:
         for instrument in await self.run(family.trading.instruments(), family):
             self.instruments[instrument.key] = instrument
             self._by_wire.setdefault((family.name, instrument.wire), _Market(instrument)).instrument = instrument
+            self._facts[family.name].setdefault("instruments", {})[instrument.wire] = instrument
 
     async def _again(self, every: float, what: Callable[[], Awaitable[None]]) -> None:
         """Do something from time to time; what fails is tried at the next turn."""
@@ -395,6 +407,8 @@ class Session:
         """Send an order; over the trade socket where there is one open, else over HTTP."""
         family = self._family(order.instrument)
         facts = self._facts[family.name]
+        if family.name in self._derived:
+            self._derived[family.name].expect(order.client_id)
         if self._socket_for(family) is not None:
             try:
                 return self._named(await self.run(family.trading.place(order, facts, socket=True), family), family)
@@ -435,7 +449,10 @@ class Session:
     async def search(self, order: OrderRequest) -> Search:
         """What became of an order whose answer was lost."""
         family = self._family(order.instrument)
-        return await self.run(family.trading.search(order, self._facts[family.name]), family)
+        found = await self.run(family.trading.search(order, self._facts[family.name]), family)
+        if found.order is not None:
+            self._named(found.order, family)
+        return found
 
     async def open_orders(self, instrument: Instrument | None = None) -> list[OrderUpdate]:
         """Open orders of an instrument, or of everything."""
@@ -449,7 +466,12 @@ class Session:
     async def fills(self, instrument: Instrument, page: Page) -> list[Fill]:
         """Our executions, oldest first."""
         family = self._family(instrument)
-        return await self.run(family.trading.fills(instrument, page, self._facts[family.name]), family)
+        found = await self.run(family.trading.fills(instrument, page, self._facts[family.name]), family)
+        if family.name not in self._derived:
+            return found
+        found, news = self._derived[family.name].read(found)
+        self._tell_fills(news, family.name)
+        return found
 
     async def balances(self) -> list[tuple[str, Balance]]:
         """Everything held, as (family, balance)."""
@@ -646,8 +668,11 @@ class Session:
             elif isinstance(event, (OrderUpdate, Fill, Balance, Position)):
                 if isinstance(event, OrderUpdate):
                     event.family = family
+                    self._derive(event, listed=event.listed)
                 if self._listener is not None:
                     self._listener.account(event, family)
+                if isinstance(event, (OrderUpdate, Fill)):
+                    self._stir(link, family)
             elif isinstance(event, (BookCheck, BookBroken)):
                 self._book_note(link, event, now)
             elif isinstance(event, _CONTROL):
@@ -969,6 +994,31 @@ class Session:
                 self._accounts[family.name].link.drop(f"{keep.name} could not be renewed: {error}")
                 return
 
+    def _stir(self, link: Link, family: str) -> None:
+        """There was news of an order: what has no event of its own is read when it is calm again."""
+        account = self._accounts.get(family)
+        if account is None or account.link is not link or not account.ready or not self.venue.family(family).polls:
+            return
+        account.stirred = self._clock.monotonic()
+        if not account.settling:
+            account.settling = True
+            self._spawn(self._settle(account, self.venue.family(family)))
+
+    async def _settle(self, account: _Account, family: Family) -> None:
+        try:
+            while account.ready:
+                began, seen = self._clock.monotonic(), account.stirred
+                while (now := self._clock.monotonic()) < min(account.stirred + SETTLED, began + SETTLED_AT_LAST):
+                    await asyncio.sleep(min(account.stirred + SETTLED, began + SETTLED_AT_LAST) - now)
+                    seen = account.stirred
+                await self.read_account(family)
+                if account.stirred == seen:
+                    return
+        except VenueError as error:
+            _log.info("%s: what is held could not be read after an order: %s", self.venue.slug, error)
+        finally:
+            account.settling = False
+
     async def _poll(self, family: Family, what: str, every: float) -> None:
         while True:
             await asyncio.sleep(every)
@@ -987,8 +1037,20 @@ class Session:
         return url
 
     def _named(self, update: OrderUpdate, family: Family) -> OrderUpdate:
+        """An answer about an order: it gets its family, and what it tells of executions is told."""
         update.family = family.name
+        self._derive(update, listed=True)
         return update
+
+    def _derive(self, update: OrderUpdate, *, listed: bool) -> None:
+        derived = self._derived.get(update.family)
+        if derived is not None:
+            self._tell_fills(derived.heard(update, listed=listed, now=int(self._clock.ms())), update.family)
+
+    def _tell_fills(self, fills: Sequence[Fill], family: str) -> None:
+        if self._listener is not None:
+            for fill in fills:
+                self._listener.account(fill, family)
 
     def _health(self, link: Link) -> ConnectionHealth:
         counters = link.counters
