@@ -1,25 +1,31 @@
 """The order journal: SQLite with a write-ahead log, one writer thread; every intent durable before it is sent.
 
-The desk's promise rests on this file, so it is strict: `intent` returns only after the disk has it, a client id can be
-used once per account (the table's own constraint), and when the file cannot be written the journal says why and stays
-readable, and the desk refuses new orders. Nothing is ever deleted here, a damaged file is kept as it is.
+The desk's promise rests on this file, so it is strict:
 
-All SQL runs in one thread. What is queued while that thread is busy is committed together, so the disk sets the pace and
-never the screen.
+- `intent` returns only after the disk has it; a client id can be used once per account (the table's own constraint).
+- What cannot be written right now (disk full, file locked by another program) is never dropped: it is kept in its order,
+  tried again until it is on disk, and the trader is told of both. Meanwhile no new order may leave.
+- A file that cannot be opened for writing (damaged, read-only, of a newer Fathom, in use by another one) is left as it is
+  and opened for reading only; `problem` says why and what to do.
+- Nothing is ever deleted here. Before an older schema is migrated, a copy of it is kept.
+
+All writing happens in one thread and is committed together with what was queued meanwhile, so the disk sets the pace and
+never the screen. Reading has a thread and a connection of its own, so that a long export holds up no order.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
 import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
+import time as clock
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,7 +33,7 @@ import msgspec
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-# One script per schema version, in order; the file's `user_version` says how many have run.
+# One script per schema version, in order; the file's `user_version` says how many have run. Written ones never change.
 MIGRATIONS = (
     """
     CREATE TABLE orders (
@@ -66,7 +72,22 @@ MIGRATIONS = (
     );
     CREATE INDEX orders_unfinished ON orders(account) WHERE final = 0;
     """,
+    # What concerns an account or the program as a whole: starts, comparisons with the venue, kills, trouble.
+    """
+    CREATE TABLE notes (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        time INTEGER NOT NULL,
+        account TEXT NOT NULL,
+        what TEXT NOT NULL,
+        text TEXT NOT NULL
+    );
+    CREATE INDEX orders_by_time ON orders(created);
+    CREATE INDEX fills_by_time ON fills(time);
+    CREATE INDEX fills_by_order ON fills(order_id);
+    """,
 )
+RETRY = (0.25, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts to write what could not be written; the last one repeats
+LINES = 400  # orders that a browse reads at most
 
 
 class JournalUnavailable(Exception):
@@ -113,25 +134,63 @@ class FillRecord:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line about an account, or about the program if `account` is empty."""
+
+    time: int
+    account: str
+    what: str
+    text: str
+
+
+@dataclass(slots=True)
+class _Write:
+    """One thing to write. `keep`: it has happened already, so it is kept and tried again when the disk refuses."""
+
+    job: FunctionType
+    arguments: tuple[Any, ...]
+    keep: bool
+    done: Future[None] = field(default_factory=Future)
+
+
 class Journal:
-    """The journal in `path`. `problem` is empty while it can be written, else a sentence for the trader."""
+    """The journal in `path`. `problem` is empty while it can be written, else a sentence for the trader.
+
+    `unwritten` counts the lines that wait for a disk that takes them. `tell`, where set, hears (level, text) in the loop
+    that set it with `listen`.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problem = ""
-        self._work: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any] | None, Future[Any]]] = (
-            queue.SimpleQueue()
-        )
-        self._connection: sqlite3.Connection | None = None
-        opened: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(opened,), name="journal", daemon=True)
+        self.unwritten = 0
+        self._listener: Callable[[str, str], None] | None = None
+        self._work: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._waiting: list[_Write] = []
+        self._lock: sqlite3.Connection | None = None
+        self._db = self._open()
+        self._writable = self._db is not None
+        self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal-read")
+        self._reading: sqlite3.Connection | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
-        opened.result()
 
     @property
     def writable(self) -> bool:
         """Whether intents can be made durable; if not, no order may leave."""
         return not self.problem
+
+    def listen(self, listener: Callable[[str, str], None]) -> None:
+        """Hear of trouble and of its end as (level, text), in the running loop."""
+        loop = asyncio.get_running_loop()
+
+        def hand_over(level: str, text: str) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(listener, level, text)
+
+        self._listener = hand_over
 
     # -----------------------------------------------------------------------------------------------------------------
     # Writing
@@ -139,76 +198,100 @@ class Journal:
     def intent(self, intent: Intent) -> Awaitable[None]:
         """Queue an order at once; the returned future is done when the disk has it.
 
-        Awaiting it raises JournalUnavailable, or ValueError for a client id that was used before.
+        Awaiting it raises JournalUnavailable, or ValueError for a client id that was used before. An external order
+        exists already, so it is kept like an event and may share a client id.
         """
-        if self.problem or self._connection is None:
-            refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            refused.set_exception(JournalUnavailable(self.problem or "the journal is closed"))
-            return refused
-        done: Future[None] = self._queue(lambda db: _insert_intent(db, intent))
-        return asyncio.wrap_future(done)
+        return self._awaitable(_insert_intent, intent, keep=intent.external)
 
     async def client_id(self, account: str, client_id: str, order_id: str, created: int) -> None:
-        """A further client id of a known order (amend, replacement), durable on return. Raises as `intent`."""
-        await self._await(lambda db: _insert_client_id(db, account, client_id, order_id, created), write=True)
+        """A further client id of a known order (amend), durable on return. Raises as `intent`."""
+        await self._awaitable(_insert_client_id, account, client_id, order_id, created, keep=False)
+
+    async def replacement(
+        self, account: str, client_id: str, order_id: str, time: int, detail: Mapping[str, object]
+    ) -> None:
+        """An order goes on under a new client id with new terms: id and event durable together. Raises as `intent`."""
+        text = msgspec.json.encode(detail).decode()
+        await self._awaitable(_insert_replacement, account, client_id, order_id, time, text, keep=False)
 
     def event(
         self, order_id: str, time: int, what: str, state: str, detail: Mapping[str, object], *, final: bool
     ) -> None:
         """Queue one line of an order's life. It is on disk soon after; `flush` waits for it."""
         text = msgspec.json.encode(detail).decode()
-        self._queue(lambda db: _insert_event(db, order_id, time, what, state, text, final)).add_done_callback(_report)
+        self._queue(_Write(_insert_event, (order_id, time, what, state, text, final), keep=True))
 
     def fill(self, record: FillRecord) -> None:
         """Queue an execution; a known one is only completed (late fee, order id)."""
-        self._queue(lambda db: _insert_fill(db, record)).add_done_callback(_report)
+        self._queue(_Write(_insert_fill, (record,), keep=True))
+
+    def note(self, note: Note) -> None:
+        """Queue a line about an account or about the program."""
+        self._queue(_Write(_insert_note, (note,), keep=True))
 
     async def flush(self) -> None:
-        """Wait until everything queued so far is on disk."""
-        await self._await(lambda db: None, write=False)
+        """Wait until everything queued so far was tried. Raises JournalUnavailable if some of it is not on disk."""
+        await self._tried()
+        if self.unwritten or not self._writable:
+            raise JournalUnavailable(self.problem)
 
-    def close(self) -> None:
-        """Write what is queued and close the file."""
-        done: Future[Any] = Future()
-        self._work.put((None, done))
-        self._thread.join(timeout=10)
+    def close(self) -> int:
+        """Write what is queued and close the file; returns how many lines could not be written.
+
+        Those are kept in a file beside the journal; the venues are asked about their orders at the next start anyway.
+        """
+        if not self._closed:
+            self._closed = True
+            self._work.put(None)
+            self._thread.join(timeout=10)
+            self._readers.submit(self._close_reading)
+            self._readers.shutdown(wait=True, cancel_futures=False)
+        return self.unwritten
 
     # -----------------------------------------------------------------------------------------------------------------
-    # Reading
+    # Reading. What was queued for writing before is seen.
 
     async def unfinished(self) -> list[Record]:
         """Orders whose end was not seen, oldest first."""
-        return await self._await(lambda db: _records(db, "WHERE final = 0 ORDER BY created"), write=False)
+        return await self.read(lambda db: _records(db, "WHERE final = 0 ORDER BY created"))
 
-    async def orders(self, *, limit: int = 500, text: str = "") -> list[Record]:
-        """The latest orders first; `text` filters by account, instrument, or any id."""
-        where, values = "", []
+    async def orders(
+        self, *, limit: int = LINES, text: str = "", since: int = 0, unfinished: bool = False, external: bool = False
+    ) -> list[Record]:
+        """The latest orders first; `text` filters by account, instrument, request, any id, or the words of any event."""
+        where, values = ["created >= ?"], [str(since)]
         if text:
-            where = (
-                "WHERE account LIKE ? OR instrument LIKE ? OR id LIKE ? "
-                "OR id IN (SELECT order_id FROM client_ids WHERE client_id LIKE ?)"
-            )
-            values = [f"%{text}%"] * 4
-        query = f"{where} ORDER BY created DESC, id DESC LIMIT {int(limit)}"
-        return await self._await(lambda db: _records(db, query, values), write=False)
+            like = ("account", "instrument", "id", "request")
+            ids = "id IN (SELECT order_id FROM client_ids WHERE client_id LIKE ?)"
+            words = "id IN (SELECT order_id FROM events WHERE what LIKE ? OR state LIKE ? OR detail LIKE ?)"
+            where.append("(" + " OR ".join([*(f"{name} LIKE ?" for name in like), ids, words]) + ")")
+            values += [f"%{text}%"] * (len(like) + 4)
+        where += ["final = 0"] if unfinished else []
+        where += ["external = 1"] if external else []
+        query = f"WHERE {' AND '.join(where)} ORDER BY created DESC, id DESC LIMIT {int(limit)}"
+        return await self.read(lambda db: _records(db, query, values))
 
     async def order(self, order_id: str) -> Record | None:
         """One order with its whole life."""
-        found = await self._await(lambda db: _records(db, "WHERE id = ?", [order_id]), write=False)
+        found = await self.read(lambda db: _records(db, "WHERE id = ?", [order_id]))
         return found[0] if found else None
 
-    async def fills(self, account: str = "", *, limit: int = 1000) -> list[FillRecord]:
-        """The latest executions first, of one account or of all."""
+    async def fills(self, account: str = "", *, order_id: str = "", limit: int = 1000) -> list[FillRecord]:
+        """The latest executions first, of one account or order, or of all."""
 
         def read(db: sqlite3.Connection) -> list[FillRecord]:
             rows = db.execute(
                 "SELECT account, instrument, fill_id, order_id, time, detail FROM fills "
-                "WHERE ? = '' OR account = ? ORDER BY time DESC LIMIT ?",
-                (account, account, limit),
+                "WHERE (? = '' OR account = ?) AND (? = '' OR order_id = ?) ORDER BY time DESC LIMIT ?",
+                (account, account, order_id, order_id, limit),
             )
             return [FillRecord(*row) for row in rows]
 
-        return await self._await(read, write=False)
+        return await self.read(read)
+
+    async def fill_keys(self) -> set[tuple[str, str, str]]:
+        """Account, instrument and id of every execution known."""
+        return await self.read(lambda db: set(db.execute("SELECT account, instrument, fill_id FROM fills").fetchall()))
 
     async def last_fill_time(self, account: str, instrument: str) -> int | None:
         """Time in ms of the newest execution known, where a catch-up starts."""
@@ -217,70 +300,62 @@ class Journal:
             query = "SELECT max(time) FROM fills WHERE account = ? AND instrument = ?"
             return db.execute(query, (account, instrument)).fetchone()[0]
 
-        return await self._await(read, write=False)
+        return await self.read(read)
 
-    async def export_csv(self, path: Path) -> int:
-        """Write every event of every order as CSV; returns the number of lines. Raises OSError."""
+    async def traded(self, account: str, since: int, limit: int) -> list[str]:
+        """Keys of instruments with orders or executions since a time, those with the latest ones first."""
 
-        def write(db: sqlite3.Connection) -> int:
-            rows = db.execute(_EXPORT)
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow([column[0] for column in rows.description])
-                count = 0
-                for row in rows:
-                    writer.writerow(row)
-                    count += 1
-            return count
+        def read(db: sqlite3.Connection) -> list[str]:
+            query = (
+                "SELECT instrument, max(at) AS last FROM ("
+                "SELECT instrument, created AS at FROM orders WHERE account = ? AND created >= ? "
+                "UNION ALL SELECT instrument, time FROM fills WHERE account = ? AND time >= ?"
+                ") GROUP BY instrument ORDER BY last DESC LIMIT ?"
+            )
+            return [row[0] for row in db.execute(query, (account, since, account, since, limit))]
 
-        return await self._await(write, write=False)
+        return await self.read(read)
+
+    async def notes(self, *, limit: int = 500) -> list[Note]:
+        """Lines about accounts and the program, the latest first."""
+        query = "SELECT time, account, what, text FROM notes ORDER BY seq DESC LIMIT ?"
+        return await self.read(lambda db: [Note(*row) for row in db.execute(query, (limit,))])
+
+    async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a query in the reading thread. Raises JournalUnavailable where nothing can be read."""
+        await self._tried()
+        if self._closed:
+            raise JournalUnavailable("the journal is closed")
+        done: Future[Any] = self._readers.submit(self._read, job)
+        return await asyncio.wrap_future(done)
 
     # -----------------------------------------------------------------------------------------------------------------
-
-    def _queue(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        done: Future[T] = Future()
-        self._work.put((job, done))
-        return done
-
-    async def _await(self, job: Callable[[sqlite3.Connection], T], *, write: bool) -> T:
-        if write and self.problem:
-            raise JournalUnavailable(self.problem)
-        if self._connection is None:
-            raise JournalUnavailable(self.problem or "the journal is closed")
-        return await asyncio.wrap_future(self._queue(job))
-
-    def _run(self, opened: Future[None]) -> None:
-        try:
-            self._connection = self._open()
-        finally:
-            opened.set_result(None)
-        while True:
-            batch = [self._work.get()]
-            while not self._work.empty():
-                batch.append(self._work.get())
-            if not self._commit(batch):
-                return
+    # Opening
 
     def _open(self) -> sqlite3.Connection | None:
-        """Open for writing if at all possible, else for reading, and say why in `problem`."""
+        """Open for writing, or say why not in `problem`."""
+        db: sqlite3.Connection | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _claim(self.path)
             db = sqlite3.connect(self.path, isolation_level=None, timeout=2.0, check_same_thread=False)
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")  # a second Fathom must not write the same journal
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
             verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
-            _migrate(db)
-        except sqlite3.OperationalError as error:
-            locked = "locked" in str(error)
+            _migrate(db, self.path)
+            _insert_note(db, Note(clock.time_ns() // 1_000_000, "", "start", "Fathom started"))  # proves that it can
+        except _InUse:
             self.problem = (
                 f"The order journal {self.path} is in use by another Fathom. Close that one, then start again. "
-                "Until then no order can be sent."
-                if locked
-                else f"The order journal {self.path} cannot be written ({error}). No order can be sent until it can."
+                "Until then no order can be sent from here."
+            )
+        except sqlite3.OperationalError as error:
+            self.problem = (
+                f"The order journal {self.path} cannot be written ({error}). It is shown as it is; no order can be sent "
+                "until Fathom was started with a journal that can be written."
             )
         except (sqlite3.DatabaseError, OSError, JournalUnavailable) as error:
             self.problem = (
@@ -289,85 +364,216 @@ class Journal:
             )
         else:
             return db
-        try:
-            return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-        except sqlite3.Error:
-            return None
-
-    def _commit(self, batch: list[tuple[Callable[[sqlite3.Connection], Any] | None, Future[Any]]]) -> bool:
-        """Run the jobs in one transaction; tell each its outcome only after the commit. False: it was the end."""
-        db = self._connection
-        outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
-        ended = False
-        try:
-            if db is not None and not self.problem:
-                db.execute("BEGIN IMMEDIATE")
-            for job, done in batch:
-                if job is None:
-                    ended = True
-                    outcomes.append((done, None, None))
-                    continue
-                outcomes.append((done, *_attempt(db, job, self.problem)))
-            if db is not None and not self.problem:
-                db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self.problem = (
-                f"The order journal {self.path} could not be written ({error}). No order can be sent until it can."
-            )
-            failure = JournalUnavailable(self.problem)
-            outcomes = [(done, None, failure) for _, done in batch]
-            if db is not None and db.in_transaction:
-                db.execute("ROLLBACK")
-        for done, value, failure in outcomes:
-            done.set_exception(failure) if failure is not None else done.set_result(value)
-        if ended and db is not None:
+        if db is not None:
             db.close()
-            self._connection = None
-        return not ended
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        return None
 
-
-_EXPORT = """
-    SELECT events.time, orders.id AS order_id, orders.account, orders.instrument, orders.external,
-           (SELECT group_concat(client_id, ' ') FROM client_ids WHERE order_id = orders.id) AS client_ids,
-           events.what, events.state, events.detail, orders.request
-    FROM events JOIN orders ON orders.id = events.order_id ORDER BY events.seq
-"""
-
-
-def _report(done: Future[Any]) -> None:
-    error = done.exception()
-    if error is not None:
-        _log.error("a line was not written to the order journal: %s", error)
-
-
-def _attempt(
-    db: sqlite3.Connection | None, job: Callable[[sqlite3.Connection], Any], problem: str
-) -> tuple[Any, Exception | None]:
-    """One job inside a savepoint, so that a refused one (a used client id) does not take the others with it."""
-    if db is None:
-        return None, JournalUnavailable(problem or "the journal is closed")
-    if problem:
+    def _read(self, job: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return job(db), None
-        except sqlite3.Error:
-            return None, JournalUnavailable(problem)
+            if self._reading is None:
+                self._reading = _open_to_read(self.path)
+            return job(self._reading)
+        except sqlite3.Error as error:
+            raise JournalUnavailable(self.problem or f"The order journal cannot be read ({error}).") from error
+
+    def _close_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # The writing thread
+
+    def _awaitable(self, job: FunctionType, *arguments: Any, keep: bool) -> Awaitable[None]:
+        if (self.problem and not keep) or self._closed:
+            refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            refused.set_exception(JournalUnavailable(self.problem or "the journal is closed"))
+            return refused
+        return asyncio.wrap_future(self._queue(_Write(job, arguments, keep)))
+
+    def _queue(self, write: _Write) -> Future[None]:
+        write.done.set_running_or_notify_cancel()  # whoever waits may give up; the line is written all the same
+        self._work.put(write)
+        return write.done
+
+    async def _tried(self) -> None:
+        """Wait until the writing thread has seen everything that was queued so far."""
+        if not self._closed and self._thread.is_alive():
+            await asyncio.wrap_future(self._queue(_Write(_nothing, (), keep=False)))
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                found = self._work.get(timeout=RETRY[min(failures - 1, len(RETRY) - 1)] if self._waiting else None)
+                batch = [found]
+                while not self._work.empty():
+                    batch.append(self._work.get())
+            except queue.Empty:
+                batch = []
+            ending = None in batch
+            failures = 0 if self._commit([write for write in batch if write is not None]) else failures + 1
+            if ending:
+                self._end()
+                return
+
+    def _commit(self, batch: list[_Write]) -> bool:
+        """Write what waited and what is new in one transaction; each hears its outcome only after the commit."""
+        db = self._db
+        writes = [*self._waiting, *batch]
+        outcomes: list[tuple[_Write, Exception | None]] = []
+        if db is None:
+            self._keep(batch, JournalUnavailable(self.problem))
+            return True  # there is no use in trying again
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            outcomes = [(write, _attempt(db, write)) for write in writes]
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            _roll_back(db)
+            self._refuse(batch, error)
+            return False
+        waited, self._waiting, self.unwritten = len(self._waiting), [], 0
+        if self.problem:
+            self.problem = ""
+            self._tell("info", f"The order journal can be written again; {waited} lines that had waited are on disk.")
+        for write, error in outcomes:
+            if error is not None and write.keep:
+                self._tell("danger", f"A line could not be written to the order journal: {error}. It is in the log.")
+                _log.error("not in the journal: %s %s", write.job.__name__, write.arguments)
+        _answer(outcomes)
+        return True
+
+    def _refuse(self, batch: list[_Write], error: Exception) -> None:
+        """Nothing was written: keep what has happened, refuse what has not."""
+        known = bool(self.problem)
+        self.problem = (
+            f"The order journal {self.path} could not be written ({error}). What happens is kept in memory and tried again; "
+            "no order can be sent until it is on disk."
+        )
+        if not known:
+            self._tell("danger", self.problem)
+        self._keep(batch, JournalUnavailable(self.problem))
+
+    def _keep(self, batch: list[_Write], failure: JournalUnavailable) -> None:
+        self._waiting += [write for write in batch if write.keep]
+        self.unwritten = len(self._waiting)
+        # whoever waits for a try hears that it is over; the lines themselves are still to be written
+        _answer([(write, None if write.job is _nothing else failure) for write in batch if not write.keep])
+
+    def _end(self) -> None:
+        if self._waiting:
+            aside = self.path.with_name(self.path.name + ".unwritten.jsonl")
+            lines = [msgspec.json.encode([write.job.__name__, *write.arguments]) for write in self._waiting]
+            try:
+                with aside.open("ab") as file:
+                    file.write(b"\n".join(lines) + b"\n")
+                where = f"They were kept in {aside}."
+            except OSError as error:
+                where = f"They could not be kept elsewhere either ({error})."
+            _log.critical("%d lines are not in the order journal. %s", len(lines), where)
+            _answer([(write, JournalUnavailable(self.problem)) for write in self._waiting])
+        for connection in (self._db, self._lock):
+            if connection is not None:
+                connection.close()
+
+    def _tell(self, level: str, text: str) -> None:
+        _log.log(logging.INFO if level == "info" else logging.ERROR, "%s", text)
+        if self._listener is not None:
+            self._listener(level, text)
+
+
+class _InUse(Exception):
+    """Another Fathom writes this journal."""
+
+
+def _nothing(db: sqlite3.Connection) -> None:
+    """Stands in the queue to tell when its turn has come."""
+
+
+def _claim(path: Path) -> sqlite3.Connection:
+    """A lock that ends with the process, however it ends. A file of its own, so that anybody may read the journal."""
+    lock = sqlite3.connect(
+        path.with_name(path.name + ".lock"), isolation_level=None, timeout=0.2, check_same_thread=False
+    )
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        lock.close()
+        if "locked" in str(error):
+            raise _InUse from None
+        raise
+    return lock
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Where even the write-ahead log's index cannot be made (a read-only folder), the file alone is shown."""
+    address = path.absolute().as_uri()
+    for how in ("mode=ro", "immutable=1"):
+        db = sqlite3.connect(f"{address}?{how}", uri=True, check_same_thread=False, timeout=2.0)
+        try:
+            db.execute("SELECT count(*) FROM sqlite_schema")
+        except sqlite3.OperationalError:
+            db.close()
+            if how != "mode=ro":
+                raise
+        else:
+            return db
+    raise sqlite3.OperationalError("unable to open database file")
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        try:
+            db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            _log.error("the journal could not roll back: %s", error)
+
+
+def _answer(outcomes: list[tuple[_Write, Exception | None]]) -> None:
+    for write, error in outcomes:
+        if error is not None:
+            write.done.set_exception(error)
+        else:
+            write.done.set_result(None)
+
+
+def _attempt(db: sqlite3.Connection, write: _Write) -> Exception | None:
+    """One write inside a savepoint, so that a refused one (a used client id) does not take the others with it.
+
+    Raises sqlite3.Error for what speaks against the file and not against this line.
+    """
     db.execute("SAVEPOINT job")
     try:
-        value = job(db)
-    except (ValueError, OSError, sqlite3.IntegrityError) as error:
+        write.job(db, *write.arguments)
+    except (
+        sqlite3.IntegrityError,
+        sqlite3.ProgrammingError,
+        sqlite3.InterfaceError,
+        ValueError,
+        OverflowError,
+    ) as error:
         db.execute("ROLLBACK TO job")
         db.execute("RELEASE job")
-        return None, error
+        return error
     db.execute("RELEASE job")
-    return value, None
+    return None
 
 
-def _migrate(db: sqlite3.Connection) -> None:
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise JournalUnavailable(f"it was written by a newer Fathom, schema {version}")
+    if 0 < version < len(MIGRATIONS):
+        kept = path.with_name(f"{path.stem}.v{version}{path.suffix}")
+        if not kept.exists():
+            copy = sqlite3.connect(kept)
+            db.backup(copy)
+            copy.close()
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 
 
 def _insert_intent(db: sqlite3.Connection, intent: Intent) -> None:
@@ -375,7 +581,10 @@ def _insert_intent(db: sqlite3.Connection, intent: Intent) -> None:
         "INSERT INTO orders (id, account, instrument, created, external, request) VALUES (?, ?, ?, ?, ?, ?)",
         (intent.id, intent.account, intent.instrument, intent.created, intent.external, intent.request),
     )
-    if intent.client_id:
+    if intent.client_id and intent.external:  # another program may use an id again after its order's end
+        row = (intent.account, intent.client_id, intent.id, intent.created)
+        db.execute("INSERT INTO client_ids VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+    elif intent.client_id:
         _insert_client_id(db, intent.account, intent.client_id, intent.id, intent.created)
 
 
@@ -384,6 +593,13 @@ def _insert_client_id(db: sqlite3.Connection, account: str, client_id: str, orde
         db.execute("INSERT INTO client_ids VALUES (?, ?, ?, ?)", (account, client_id, order_id, created))
     except sqlite3.IntegrityError as error:
         raise ValueError(f"client id {client_id} was used before on {account}") from error
+
+
+def _insert_replacement(
+    db: sqlite3.Connection, account: str, client_id: str, order_id: str, time: int, detail: str
+) -> None:
+    _insert_client_id(db, account, client_id, order_id, time)
+    _insert_event(db, order_id, time, "replaced", "amending", detail, final=False)
 
 
 def _insert_event(
@@ -402,6 +618,11 @@ def _insert_fill(db: sqlite3.Connection, record: FillRecord) -> None:
         "DO UPDATE SET detail = excluded.detail, order_id = coalesce(excluded.order_id, order_id)",
         (record.account, record.instrument, record.fill_id, record.order_id, record.time, record.detail),
     )
+
+
+def _insert_note(db: sqlite3.Connection, note: Note) -> None:
+    row = (note.time, note.account, note.what, note.text)
+    db.execute("INSERT INTO notes (time, account, what, text) VALUES (?, ?, ?, ?)", row)
 
 
 def _records(db: sqlite3.Connection, where: str, values: list[str] | None = None) -> list[Record]:
@@ -427,3 +648,44 @@ def _records(db: sqlite3.Connection, where: str, values: list[str] | None = None
             )
         )
     return found
+
+
+COLUMNS = (
+    "time",
+    "what",
+    "state",
+    "account",
+    "instrument",
+    "order_id",
+    "external",
+    "client_ids",
+    "detail",
+    "request",
+)
+"""Of `lines`: time in ms; detail and request are JSON."""
+
+
+def lines(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """Everything in the journal as rows of COLUMNS: intents, events, executions of unknown orders, notes; by kind, then time."""
+    ids = "(SELECT group_concat(client_id, ' ') FROM client_ids WHERE order_id = orders.id)"
+    yield from db.execute(
+        f"SELECT created, 'intent', 'pending', account, instrument, id, external, {ids}, '', request FROM orders "  # noqa: S608 - fixed text
+        "ORDER BY created"
+    )
+    yield from db.execute(
+        "SELECT events.time, what, state, account, instrument, orders.id, external, "  # noqa: S608 - fixed text
+        f"{ids}, events.detail, '' FROM events JOIN orders ON orders.id = events.order_id ORDER BY seq"
+    )
+    yield from db.execute(
+        "SELECT time, 'fill', '', account, instrument, '', 1, '', detail, '' FROM fills WHERE order_id IS NULL ORDER BY time"
+    )
+    yield from db.execute("SELECT time, 'note: ' || what, '', account, '', '', 0, '', text, '' FROM notes ORDER BY seq")
+
+
+def count(db: sqlite3.Connection) -> int:
+    """How many rows `lines` gives."""
+    query = (
+        "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM events) + (SELECT count(*) FROM notes) "
+        "+ (SELECT count(*) FROM fills WHERE order_id IS NULL)"
+    )
+    return db.execute(query).fetchone()[0]
