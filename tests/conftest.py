@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FATHOM_SHARED", ROOT.parent / "shared"))
 
+pytest.register_assert_rewrite("tests.conformance.bench", "tests.conformance.scenarios")
+pytest_plugins = ["tests.conformance.table"]
+
 settings.register_profile(
     "fathom", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

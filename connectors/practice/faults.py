@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from connectors.practice.protocol import HttpAnswer, HttpRequest, VenuePractice
 
@@ -15,7 +18,8 @@ class Faults:
 
     `drop`, `duplicate`, `reorder`, `malformed` touch public frames; `duplicate_private` and `reorder_private` private ones.
     `lose_answer`: an order was accepted, the answer is a 503 or a broken connection. `refuse`: answered before anything
-    was done. `stalled`: sockets stay open and nothing is sent. `latency` in seconds, before each answer.
+    was done. `stalled`: sockets stay open and nothing is sent. `latency` in seconds, before each answer. `surplus`: every
+    JSON object that stands alone or in a list has a field that nobody knows.
     """
 
     seed: int = 0
@@ -29,13 +33,17 @@ class Faults:
     lose_answer: float = 0.0
     refuse: float = 0.0
     stalled: bool = False
-    lose_next: deque[str] = field(default_factory=deque)  # "503" or "cut", for the next requests that act
+    surplus: bool = False
+    lose_next: deque[str] = field(default_factory=deque)  # "503", "cut" or "hang", for the next requests that act
     refuse_next: deque[HttpAnswer] = field(default_factory=deque)  # for the next requests of any kind
     drop_next: int = 0  # public book frames
     duplicate_next: int = 0
-    reorder_next: int = 0
+    reorder_next: int = 0  # one that arrives after the one behind it
     malformed_next: int = 0
     miscount_next: int = 0  # book frames with a wrong checksum, where the venue sends one
+    keep: str = ""  # the path whose answer is kept, to be given again for the next `repeat_next` requests
+    repeat_next: int = 0
+    _kept: HttpAnswer | None = None
     _chance: random.Random | None = None
 
     def happens(self, rate: float) -> bool:
@@ -53,23 +61,54 @@ class Faults:
         return None
 
     def loss(self) -> str:
-        """How the answer of a request that acted is lost: "", "503" or "cut"."""
+        """How the answer of a request that acted is lost: "", "503", "cut" or "hang" (it never comes)."""
         if self.lose_next:
             return self.lose_next.popleft()
         return ("503" if self.happens(0.5) else "cut") if self.happens(self.lose_answer) else ""
 
-    def bend(self, frames: list[str | bytes], practice: VenuePractice, *, private: bool) -> list[str | bytes]:
-        """What becomes of frames on their way."""
-        if private:
-            found = [
-                copy
-                for frame in frames
-                for copy in ([frame, frame] if self.happens(self.duplicate_private) else [frame])
-            ]
-            if len(found) > 1 and self.happens(self.reorder_private):
-                found.reverse()
-            return found
-        found = []
+    def age(self, request: HttpRequest, answer: HttpAnswer) -> HttpAnswer:
+        """The answer, or an old one to the same path."""
+        if not self.keep or request.path != self.keep:
+            return answer
+        if self.repeat_next > 0 and self._kept is not None:
+            self.repeat_next -= 1
+            return self._kept
+        if answer.status == 200:
+            self._kept = answer
+        return answer
+
+    def embellish(self, text: str | bytes) -> str | bytes:
+        """With `surplus`, a field more in each JSON object; what is no JSON stays as it is."""
+        if not self.surplus:
+            return text
+        try:
+            value = json.loads(text, parse_float=_Digits)
+        except ValueError:
+            return text
+        out = json.dumps(_more(value), separators=(",", ":"))
+        out = _QUOTED_DIGITS.sub(r"\1", out)
+        return out if isinstance(text, str) else out.encode()
+
+    def bend(
+        self, frames: list[str | bytes], practice: VenuePractice, late: list[str | bytes], *, private: bool
+    ) -> list[str | bytes]:
+        """What becomes of frames on their way; `late` keeps those of this socket that arrive after their followers."""
+        if self.surplus:
+            frames = [self.embellish(frame) for frame in frames]
+        return self._bend_private(frames) if private else self._bend_public(frames, practice, late)
+
+    def _bend_private(self, frames: list[str | bytes]) -> list[str | bytes]:
+        found = [
+            copy for frame in frames for copy in ([frame, frame] if self.happens(self.duplicate_private) else [frame])
+        ]
+        if len(found) > 1 and self.happens(self.reorder_private):
+            found.reverse()
+        return found
+
+    def _bend_public(
+        self, frames: list[str | bytes], practice: VenuePractice, late: list[str | bytes]
+    ) -> list[str | bytes]:
+        found: list[str | bytes] = []
         for frame in frames:
             book = practice.is_book(frame)
             if self.happens(self.drop) or (book and self._counted("drop_next")):
@@ -80,13 +119,15 @@ class Faults:
             if book and self.miscount_next and (wrong := practice.miscount(frame)) is not None:
                 self.miscount_next -= 1
                 frame = wrong
+            if book and not late and (self.happens(self.reorder) or self._counted("reorder_next")):
+                late.append(frame)
+                continue
             found.append(frame)
             if self.happens(self.duplicate) or (book and self._counted("duplicate_next")):
                 found.append(frame)
-        books = [index for index, frame in enumerate(found) if practice.is_book(frame)]
-        if len(books) > 1 and (self.happens(self.reorder) or self._counted("reorder_next")):
-            first, second = books[0], books[1]
-            found[first], found[second] = found[second], found[first]
+            if book and late:
+                found += late
+                late.clear()
         return found
 
     def _counted(self, name: str) -> bool:
@@ -94,3 +135,33 @@ class Faults:
         if left > 0:
             setattr(self, name, left - 1)
         return left > 0
+
+
+class _Digits(float):
+    """A number that is written again as it was read: checksums are made of its digits."""
+
+    def __new__(cls, text: str) -> _Digits:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    text: str
+
+
+_MARK = "\u0001"
+_QUOTED_DIGITS = re.compile(r'"\\u0001([^"]*)"')
+
+
+def _more(value: Any) -> Any:
+    """A field more in objects that stand alone or in a list; objects that are maps by name stay maps."""
+    if isinstance(value, dict):
+        return {name: _inner(part) for name, part in value.items()} | {"somethingNew": {"a": [1, None, "x"]}}
+    return _inner(value)
+
+
+def _inner(value: Any) -> Any:
+    if isinstance(value, _Digits):
+        return _MARK + value.text
+    if isinstance(value, dict):
+        return {name: _inner(part) for name, part in value.items()}
+    return [_more(part) for part in value] if isinstance(value, list) else value

@@ -49,6 +49,13 @@ class _Socket:
         self.connection = connection
         self.response = response
         self.queue: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self.late: list[str | bytes] = []  # held back by a fault
+
+    def abort(self) -> None:
+        """Break the connection without a closing handshake."""
+        transport = self.response._req.transport if self.response._req else None
+        if transport is not None:
+            transport.abort()
 
     async def write(self) -> None:
         """Send what is queued until the end."""
@@ -89,6 +96,7 @@ class PracticeServer:
         self._sockets: set[_Socket] = set()
         self._runners: list[Any] = []
         self._ticker: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -124,6 +132,7 @@ class PracticeServer:
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
+        self._ended.set()
         await self.cut()
         for runner in self._runners:
             await runner.cleanup()
@@ -133,10 +142,15 @@ class PracticeServer:
         """Break open sockets without a closing handshake; all, or only private or public ones. Returns how many."""
         chosen = [socket for socket in self._sockets if private is None or socket.connection.private is private]
         for socket in chosen:
-            transport = socket.response._req.transport if socket.response._req else None
-            if transport is not None:
-                transport.abort()
+            socket.abort()
         await asyncio.sleep(0)
+        return len(chosen)
+
+    def say(self, frame: str | bytes, *, private: bool | None = None) -> int:
+        """Send a frame that nobody asked for; to all sockets, or only to private or public ones. Returns to how many."""
+        chosen = [socket for socket in self._sockets if private is None or socket.connection.private is private]
+        for socket in chosen:
+            socket.queue.put_nowait(frame)
         return len(chosen)
 
     def flush(self) -> None:
@@ -147,7 +161,7 @@ class PracticeServer:
                 frames, connection.out = connection.out, []
                 if self.faults.stalled:
                     continue
-                for frame in self.faults.bend(frames, self.practice, private=connection.private):
+                for frame in self.faults.bend(frames, self.practice, socket.late, private=connection.private):
                     socket.queue.put_nowait(frame)
             if connection.closing is not None:
                 code, connection.closing = connection.closing, None
@@ -194,14 +208,17 @@ class PracticeServer:
         answer = self.faults.refusal(asked)
         if answer is None:
             self.exchange.advance(self._now_ms())
-            answer = self.practice.http(asked, self._now_ms())
+            answer = self.faults.age(asked, self.practice.http(asked, self._now_ms()))
             self.flush()
             loss = self.faults.loss() if answer.acted else ""
             if loss == "503":
                 answer = self.practice.no_verdict()
+            elif loss == "hang":
+                await self._ended.wait()
             elif loss and request.transport is not None:
                 request.transport.abort()
-        return web.Response(status=answer.status, body=answer.body, headers=dict(answer.headers))
+        body = self.faults.embellish(answer.body)
+        return web.Response(status=answer.status, body=body, headers=dict(answer.headers))
 
     async def _serve_socket(self, request: web.Request, connection: Connection) -> web.StreamResponse:
         from aiohttp import WSMsgType, web
@@ -219,7 +236,12 @@ class PracticeServer:
                 if self.faults.latency:
                     await asyncio.sleep(self.faults.latency)
                 self.exchange.advance(self._now_ms())
+                before = self.exchange.number_of_events()
                 connection.receive(message.data, self._now_ms())
+                acted = connection.private and self.exchange.number_of_events() > before
+                if acted and self.faults.loss():
+                    connection.out.clear()
+                    socket.abort()
                 self.flush()
         except ConnectionError:
             pass  # cut
