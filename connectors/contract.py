@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+import msgspec
+
 from connectors.errors import NotSupported
 from connectors.model import (
     Balance,
@@ -353,6 +355,19 @@ ControlEvent: TypeAlias = (
     Accepted | Declined | Active | Ended | Answered | Reply | Alive | Ready | ClosingSoon | LoginLost | Unknown
 )
 Event: TypeAlias = MarketEvent | AccountEvent | ControlEvent
+
+
+# What reading a frame of a shape that nobody foresaw may raise; `receive` turns it into `Unknown`.
+UNREADABLE = (
+    msgspec.DecodeError,
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    RecursionError,  # brackets without end
+    TypeError,
+    ValueError,
+)
 
 
 class Stream(ABC):

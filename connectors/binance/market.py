@@ -12,7 +12,20 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from connectors.contract import Accepted, Ask, Channel, ClosingSoon, Declined, Dial, Event, Role, Stream, Topic, Unknown
+from connectors.contract import (
+    UNREADABLE,
+    Accepted,
+    Ask,
+    Channel,
+    ClosingSoon,
+    Declined,
+    Dial,
+    Event,
+    Role,
+    Stream,
+    Topic,
+    Unknown,
+)
 from connectors.model import BookDelta, BookSnapshot, Candle, Level, MarkPrice, Side, Ticker, Trade
 
 NAMES_A_FRAME = 200
@@ -245,7 +258,7 @@ class BinanceMarketStream(Stream):
                 end = frame.index('"', 11)  # ty: ignore[invalid-argument-type] - text, as just compared
                 return self._data(frame, frame[11:end])  # ty: ignore[invalid-argument-type] - text
             return self._other(frame)
-        except (msgspec.DecodeError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
     def _data(self, frame: str | bytes, name: str) -> list[Event]:

@@ -12,6 +12,7 @@ from msgspec import UNSET
 from connectors.binance import rows
 from connectors.binance.signing import read_json, read_ws
 from connectors.contract import (
+    UNREADABLE,
     Answer,
     Answered,
     Ask,
@@ -306,7 +307,7 @@ class SpotAccountStream(Stream):
                 return [Answered(str(row["id"]), row)]
             if "e" in row:
                 return account_events(row, self._family)
-        except (msgspec.DecodeError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
         return [Unknown("a frame without a known name", str(frame[:200]))]
 

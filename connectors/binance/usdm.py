@@ -12,6 +12,7 @@ from msgspec import UNSET
 from connectors.binance import rows
 from connectors.binance.signing import read_json, read_ws
 from connectors.contract import (
+    UNREADABLE,
     Answer,
     Answered,
     Ask,
@@ -335,7 +336,7 @@ class UsdmAccountStream(Stream):
             if "data" in row and "stream" in row:
                 row = row["data"]
             return account_events(row)
-        except (msgspec.DecodeError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
 
@@ -352,7 +353,7 @@ class UsdmTradeStream(Stream):
             row = msgspec.json.decode(frame)
             if "status" in row and row.get("id") is not None:
                 return [Answered(str(row["id"]), row)]
-        except (msgspec.DecodeError, TypeError, AttributeError) as error:
+        except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
         return [Unknown("an answer without an id", str(frame[:200]))]
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -18,6 +18,7 @@ from connectors.model import (
     Fill,
     Instrument,
     InstrumentStatus,
+    Market,
     OrderKind,
     OrderRef,
     OrderRequest,
@@ -26,7 +27,6 @@ from connectors.model import (
     Side,
     TimeInForce,
     Trade,
-    Unit,
 )
 from connectors.practice.exchange import Exchange
 from connectors.practice.history import lot_value
@@ -127,8 +127,8 @@ class Client:
             values["amount"] = bench.size(300)
         if values["kind"].has_price and "price" not in fields:
             values["price"] = bench.price(-60 if values["side"] is Side.BUY else 60)
-        made = bench.family.ids.make(session.stamp(bench.family.name))
-        return OrderRequest(**{"client_id": made, **values})
+        values.setdefault("client_id", bench.family.ids.make(session.stamp(bench.family.name)))
+        return OrderRequest(**values)
 
     async def place(self, **fields: Any) -> OrderUpdate:
         """Send it."""
@@ -366,9 +366,14 @@ class Bench:
     # the account
 
     @property
+    def spot(self) -> bool:
+        """Whether the asset itself is traded."""
+        return self.instrument.market is Market.SPOT
+
+    @property
     def wallet(self) -> Wallet:
         """Where this family's money lies."""
-        return Wallet.MARGIN if self.instrument.unit is not Unit.BASE else Wallet.SPOT
+        return Wallet.SPOT if self.spot else Wallet.MARGIN
 
     def totals(self, account: str) -> dict[str, Decimal]:
         """What the exchange says an account owns, by asset."""
@@ -380,7 +385,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(column: Column, *, seed: int = 11) -> AsyncIterator[Bench]:
+async def open_bench(column: Column, *, seed: int = 11) -> AsyncGenerator[Bench]:
     """A bench whose server and sessions end with it."""
     clock = Time()
     server = PracticeServer(column.venue, crowd=False, now_ms=clock.ms)

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from connectors.contract import Amend
 from connectors.errors import DuplicateOrder, NothingToChange, OrderNotFound
-from connectors.model import OrderKind, OrderStatus, Side, TimeInForce, Unit
+from connectors.model import OrderKind, OrderStatus, Side, TimeInForce
 from tests.conformance.bench import Bench, Client
 from tests.conformance.marks import without_amend, without_dead_man, without_leverage, without_unique_ids
 from tests.conformance.scenarios.list import scenario
@@ -22,7 +22,7 @@ D = Decimal
 
 def offered(bench: Bench) -> Iterator[dict[str, Any]]:
     """An order of every kind that the family's capabilities name."""
-    able, price, spot = bench.family.capabilities, bench.price, bench.instrument.unit is Unit.BASE
+    able, price, spot = bench.family.capabilities, bench.price, bench.spot
     kinds = able.kinds & bench.instrument.kinds
     if OrderKind.LIMIT in kinds:
         for tif in sorted(able.tifs):
@@ -268,5 +268,3 @@ async def dead_man(bench: Bench) -> None:
     await client.session.dead_man(bench.instrument, 30, bench.family)
     bench.publish(31)
     assert bench.exchange.open_orders("trader") == []
-
-

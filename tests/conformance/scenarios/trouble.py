@@ -74,8 +74,8 @@ async def lost_filled(bench: Bench) -> None:
     assert (settled.order.status, settled.order.filled) == (OrderStatus.FILLED, request.amount)
 
 
-@scenario(GROUP, "a refusal before anything was done is no doubt")
-async def refused_at_the_door(bench: Bench) -> None:
+@scenario(GROUP, "a request that never left is no doubt")
+async def never_left(bench: Bench) -> None:
     client = await bench.client(by_http=True)
     await bench.server.stop()
     with pytest.raises(VenueUnavailable):
@@ -155,7 +155,23 @@ async def unknown_types(bench: Bench) -> None:
 @scenario(GROUP, "garbage frames are counted and change nothing")
 async def garbage(bench: Bench) -> None:
     noise = bytes(bench.chance.randrange(256) for _ in range(200))
-    texts = ["", " ", "null", "[]", "{}", "0", '"', "{", '{"a":', "[[[[", "pong?", "é\u0000\U0001f600", "[" * 3000, "1e999", "[null]"]
+    texts = [
+        "",
+        " ",
+        "null",
+        "[]",
+        "{}",
+        "0",
+        '"',
+        "{",
+        '{"a":',
+        "[[[[",
+        "pong?",
+        "é\u0000\U0001f600",
+        "[" * 3000,
+        "1e999",
+        "[null]",
+    ]
     frames: list[str | bytes] = [*texts, noise, b"", b"\x1f\x8b\x08\x00", b"\xff\xfe", '{"data":[{"id":"x"}]}']
     await survives(bench, frames, counted=True)
 
@@ -181,5 +197,3 @@ async def unknown_fields(bench: Bench) -> None:
     assert (await client.session.order(client.ref(filled))).status is OrderStatus.FILLED
     assert await client.session.balances()
     assert all(row.unknown == 0 for row in client.session.health)
-
-
