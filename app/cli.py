@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from connectors import catalogue as connectors
 from connectors.catalogue import VenueUnknown
+from connectors.model import Market
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,6 +47,15 @@ def parse(words: list[str]) -> argparse.Namespace:
     replay.add_argument("--headless", action="store_true", help="print what became of each book")
     replay.add_argument("--json", action="store_true")
     replay.add_argument("--speed", type=_speed, default=1.0)
+    decode = commands.add_parser(
+        "decode", help="read frames from stdin", description='JSON lines in, {"frame": "..."}; JSON lines out.'
+    )
+    decode.add_argument("venue", metavar="VENUE")
+    decode.add_argument("--market", choices=["spot", "perp", "future"], help="if the venue has several")
+    sign = commands.add_parser(
+        "sign", help="show what would be sent", description="Calls in plain words in, signed requests out; JSON lines."
+    )
+    sign.add_argument("venue", metavar="VENUE")
     doctor = commands.add_parser("doctor", help="what Fathom finds on this machine")
     doctor.add_argument("--json", action="store_true")
     return parser.parse_args(words)
@@ -74,6 +85,16 @@ def run_command(arguments: argparse.Namespace) -> int:
                 return run(arguments.venue, port=arguments.port, as_json=arguments.json, seed=arguments.seed)
             case "replay":
                 return _replay(Path(arguments.replay), arguments.venue, as_json=arguments.json)
+            case "decode":
+                from connectors.decode import decode_line
+
+                venue, market = connectors.load(arguments.venue), arguments.market
+                return _answer_lines(lambda line, number: decode_line(venue, line, number, market and Market(market)))
+            case "sign":
+                from connectors.tools import sign_line
+
+                venue = connectors.load(arguments.venue)
+                return _answer_lines(lambda line, number: sign_line(venue, line, number))
             case _:
                 from app.doctor import examine
 
@@ -83,6 +104,14 @@ def run_command(arguments: argparse.Namespace) -> int:
     except (VenueUnknown, LookupError, OSError, ValueError) as error:
         sys.stderr.write(f"fathom: {error}\n")
         return 2
+
+
+def _answer_lines(answer: Callable[[bytes, int], bytes]) -> int:
+    """One line out for each line in, at once, until the end."""
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        sys.stdout.buffer.write(answer(line, number) + b"\n")
+        sys.stdout.buffer.flush()
+    return 0
 
 
 def _venues(*, as_json: bool) -> int:

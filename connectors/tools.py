@@ -5,11 +5,15 @@ For tests, and for people who want to see what would be sent. Nothing here sends
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from connectors.contract import Ask, Call, Channel, Family, Flow, Page, Topic, Venue
+import msgspec
+
+from connectors.contract import UNREADABLE, Ask, Call, Channel, Family, Flow, Page, Stamp, Topic, Venue
+from connectors.errors import VenueError
 from connectors.model import Instrument, Market, OrderKind, OrderRef, OrderRequest, Side, SizeRule, TimeInForce
 
 KINDS = {
@@ -21,6 +25,41 @@ KINDS = {
     "take_profit": OrderKind.TAKE_PROFIT,
     "take_profit_limit": OrderKind.TAKE_PROFIT_LIMIT,
 }
+
+
+def sign_line(venue: Venue, line: str | bytes, number: int) -> bytes:
+    """What would be sent for one line of JSON, a call in plain words with credentials. Never raises; never repeats a secret
+    in an error.
+    """
+    try:
+        said = signed(venue, msgspec.json.decode(line))
+    except KeyError as error:
+        said = {"error": f"the call does not say {error}"}
+    except (LookupError, VenueError) as error:
+        said = {"error": str(error)}
+    except (StopIteration, *UNREADABLE) as error:
+        said = {"error": f"this is no call that can be signed ({type(error).__name__})"}
+    return msgspec.json.encode({"line": number, **said})
+
+
+def signed(venue: Venue, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The request of `{"call": {"op", ...}, "credentials": {...}, "timestamp_ms": ...}` as it would leave: method ("WS" for a
+    frame), url, headers, body. Raises LookupError for an operation that is not known, VenueError for what can't be signed.
+    """
+    call = entry["call"]
+    family, step = steps_for(call, venue)
+    credentials = {name: str(value) for name, value in (entry.get("credentials") or {}).items() if value}
+    facts = dict(call.get("facts") or {}) | ({"recv_window": call["recv_window"]} if "recv_window" in call else {})
+    time_ms = int(entry["timestamp_ms"])
+    stamp = Stamp(time_ms, int(call.get("nonce", time_ms)), str(entry.get("token") or "0" * 32))
+    base = family.url(step.endpoint)
+    if isinstance(step, Ask) and not step.id:
+        step = dataclasses.replace(step, id="1")  # as the first one of its connection
+    wire = family.signer.seal(step, credentials, facts, stamp, base)
+    body = wire.frame if isinstance(step, Ask) else wire.body
+    text = body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body
+    method = "WS" if isinstance(step, Ask) else wire.method
+    return {"method": method, "url": base + wire.path, "headers": dict(wire.headers), "body": text}
 
 
 def family_for(call: Mapping[str, Any], venue: Venue) -> Family:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,3 +90,32 @@ def test_practice_says_in_one_line_where_it_serves(tmp_path: Path) -> None:
     assert said["hosts"]["https://api.binance.com"].startswith("http://127.0.0.1:")
     assert said["hosts"]["wss://stream.binance.com:9443"].startswith("ws://127.0.0.1:")
     assert set(said["credentials"]) == {"key", "secret"}
+
+
+def test_decode_and_sign_answer_each_line_and_go_on(tmp_path: Path) -> None:
+    environment = os.environ | {"FATHOM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+
+    def ask(command: str, *lines: str) -> list[dict[str, Any]]:
+        words = [sys.executable, "-m", "app", command, "binance"]
+        done = subprocess.run(
+            words, input="\n".join(lines), capture_output=True, text=True, env=environment, timeout=60, check=True
+        )
+        assert done.stderr == ""
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    frame = {"e": "aggTrade", "E": 1, "s": "BTCUSDT", "a": 5, "p": "1.5", "q": "2", "T": 3, "m": True}
+    trade = json.dumps({"frame": json.dumps(frame)})
+    first, second, third = ask("decode", trade, "nonsense", trade)
+    assert first["events"] == [
+        {"kind": "trade", "symbol": "BTC-USDT", "price": 1.5, "amount": 2.0, "side": "sell", "id": "5", "time": 3}
+    ]
+    assert (second["line"], second["events"][0]["kind"]) == (2, "error")
+    assert third == first | {"line": 3}
+
+    call = '{"call":{"op":"balances"},"credentials":{"key":"k","secret":"s3cr3t"},"timestamp_ms":1700000000000}'
+    signed, refused, keyless = ask("sign", call, '{"call":{"op":"dance"},"timestamp_ms":1}', call.replace("s3cr3t", ""))
+    assert (signed["line"], signed["method"], signed["headers"]["X-MBX-APIKEY"]) == (1, "GET", "k")
+    assert signed["url"].startswith("https://api.binance.com/api/v3/account?")
+    assert "s3cr3t" not in json.dumps(signed)
+    assert "dance" in refused["error"]
+    assert "secret" in keyless["error"]

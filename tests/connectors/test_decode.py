@@ -1,0 +1,172 @@
+"""What lone frames and bodies are told as: the sample payloads of every venue, and lines that are no frames at all."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.catalogue import load, slugs
+from connectors.contract import Call, Family, Page
+from connectors.decode import _instrument, _order, _ref, decode_line
+from connectors.model import Market
+from tests.conftest import SHARED
+
+# The kind of a sample says which events it must become; the first name that begins the sample's kind counts.
+STREAMED = {
+    "ws.book.delta": "book_delta",
+    "ws.book.snapshot": "book_snapshot",
+    "ws.book_ticker": "ticker",
+    "ws.trade": "trade",
+    "ws.ticker": "ticker",
+    "ws.candle": "candle",
+    "ws.order": "order",
+    "ws.fill": "fill",
+    "ws.balance": "balance",
+    "ws.position": "position",
+    "ws.subscribed": "control",
+    "ws.unsubscribed": "control",
+    "ws.pong": "control",
+    "ws.heartbeat": "control",
+    "ws.welcome": "control",
+    "ws.info": "control",
+    "ws.error": "error",
+}
+ASKED: dict[str, tuple[str, Callable[[Family], Any]]] = {
+    "rest.instruments": ("instrument", lambda family: family.trading.instruments()),
+    "rest.book": ("book_snapshot", lambda family: family.trading.book(_instrument(family))),
+    "rest.trades": ("trade", lambda family: family.trading.trades(_instrument(family))),
+    "rest.candles": (
+        "candle",
+        lambda family: family.trading.candles(_instrument(family), family.capabilities.intervals[0], Page()),
+    ),
+    "rest.time": ("control", lambda family: family.trading.time()),
+    "rest.balances": ("balance", lambda family: family.trading.balances({})),
+    "rest.positions": ("position", lambda family: family.trading.positions({})),
+    "rest.open_orders": ("order", lambda family: family.trading.open_orders(_instrument(family), {})),
+    "rest.fills": ("fill", lambda family: family.trading.fills(_instrument(family), Page(), {})),
+    "rest.order": ("order", lambda family: family.trading.order(_ref(family), {})),
+    "rest.place.ok": ("order", lambda family: family.trading.place(_order(family), {})),
+    "rest.place.error": ("error", lambda family: family.trading.place(_order(family), {})),
+    "rest.cancel.error": ("error", lambda family: family.trading.cancel(_ref(family), {})),
+}
+# What may stand beside the kind that is looked for: venues tell executions with orders, and positions with balances.
+BESIDE = {"order": "fill", "fill": "order", "balance": "position", "position": "balance"}
+# Sample kinds that mean something else, or that one lone frame cannot tell: what comes instead, and why.
+OTHERWISE: dict[tuple[str, str], tuple[str, str]] = {
+    ("binance", "ws.balance.delta"): ("control", "the absolute figures follow in another event"),
+    ("binance", "ws.balance.lock"): ("control", "as above"),
+    ("binance", "ws.fill.lite"): ("control", "an early copy of the execution that follows"),
+    ("binance", "rest.balances perp"): ("unknown", "the answer to a request that is not ours"),
+    ("binance", "ws.order_list"): ("control", "lists show as their orders"),
+}
+
+
+def samples() -> list[Any]:
+    found = []
+    for slug in slugs():
+        path = SHARED / "venues" / slug / "samples.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        for number, row in enumerate(rows, 1):
+            if expected_of(slug, row) is not None:
+                found.append(pytest.param(slug, row, id=f"{slug} {row['kind']} {row.get('market')} {number}"))
+    return found
+
+
+def expected_of(slug: str, row: dict[str, Any]) -> str | None:
+    kind = row["kind"]
+    for name in (f"{kind} {row.get('market')}", kind):
+        if (slug, name) in OTHERWISE:
+            return OTHERWISE[slug, name][0]
+    return ASKED[kind][0] if kind in ASKED else STREAMED.get(kind)
+
+
+def line_of(slug: str, row: dict[str, Any]) -> dict[str, Any] | None:
+    """The line that a person would give; None if the family has no such operation."""
+    data = row["data"]
+    line: dict[str, Any] = {"frame": data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))}
+    if row["kind"] in ASKED:
+        market = row.get("market")
+        family = next(each for each in load(slug).families if market is None or Market(market) in each.markets)
+        step = next(ASKED[row["kind"]][1](family))
+        if not isinstance(step, Call):
+            return None
+        line["http"] = f"{step.method} {step.path}"
+    return line
+
+
+@pytest.mark.parametrize(("slug", "row"), samples())
+def test_a_sample_is_told_as_what_it_is(slug: str, row: dict[str, Any]) -> None:
+    line = line_of(slug, row)
+    if line is None:
+        pytest.skip("no request of this family asks for it")
+    market = Market(row["market"]) if row.get("market") in set(Market) else None
+    answer = json.loads(decode_line(load(slug), json.dumps(line), 7, market))
+    assert answer["line"] == 7
+    kinds, expected = {event["kind"] for event in answer["events"]}, expected_of(slug, row)
+    assert expected in kinds, answer["events"][:2]
+    assert kinds <= {expected, BESIDE.get(expected or "")}
+
+
+@pytest.mark.parametrize("slug", slugs())
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "null",
+        '"text"',
+        "{}",
+        '{"frame_b64": "!!"}',
+        '{"frame_b64": 5}',
+        '{"frame": "x", "http": 5}',
+        '{"frame": "{}", "http": "/no/such/path"}',
+        '{"frame": null}',
+        '{"frame": "x", "status": "y"}',
+        "[" * 5000,
+        '{"frame": "' + "[" * 5000 + '"}',
+    ],
+)
+def test_lines_that_are_no_frames_are_answered_as_errors_or_unknown(slug: str, line: str) -> None:
+    answer = json.loads(decode_line(load(slug), line, 3))
+    assert answer["line"] == 3
+    assert answer["events"]
+    assert {event["kind"] for event in answer["events"]} <= {"error", "unknown", "control"}
+
+
+@pytest.mark.parametrize("slug", slugs())
+@given(raw=st.binary(max_size=200))
+def test_any_bytes_are_answered(slug: str, raw: bytes) -> None:
+    line = json.dumps({"frame_b64": base64.b64encode(raw).decode()})
+    assert json.loads(decode_line(load(slug), line, 1))["events"]
+    assert json.loads(decode_line(load(slug), raw, 1))["events"]
+
+
+def test_fields_are_those_of_the_wire() -> None:
+    frame = {"e": "depthUpdate", "E": 5, "s": "BTCUSDT", "U": 7, "u": 9, "b": [["1.10", "2"]], "a": [["1.2", "0"]]}
+    (event,) = json.loads(decode_line(load("binance"), json.dumps({"frame": json.dumps(frame)}), 1))["events"]
+    assert event == {
+        "kind": "book_delta", "symbol": "BTC-USDT", "bids": [[1.1, 2.0]], "asks": [[1.2, 0.0]], "time": 5,
+        "first": 7, "last": 9,
+    }  # fmt: skip
+    body = {"lastUpdateId": 12, "bids": [["1", "2"]], "asks": []}
+    line = {"frame": json.dumps(body), "http": "https://api.binance.com/api/v3/depth?symbol=ETHBTC&limit=5"}
+    (event,) = json.loads(decode_line(load("binance"), json.dumps(line), 1))["events"]
+    assert (event["kind"], event["symbol"], event["id"]) == ("book_snapshot", "ETH-BTC", 12)
+
+
+def test_the_market_chooses_between_families_that_spell_alike() -> None:
+    frame = {"e": "depthUpdate", "E": 5, "T": 4, "s": "BTCUSDT", "U": 7, "u": 9, "pu": 6, "b": [], "a": [], "st": 2}
+    line = json.dumps({"frame": json.dumps(frame)})
+    spot = json.loads(decode_line(load("binance"), line, 1, Market.SPOT))["events"]
+    perp = json.loads(decode_line(load("binance"), line, 1, Market.PERP))["events"]
+    assert [event["kind"] for event in perp] == ["control"]  # a row of another product on this stream
+    assert spot
+    (nothing,) = json.loads(decode_line(load("binance"), line, 1, Market("future")))["events"]
+    assert nothing["kind"] == "control"
