@@ -27,7 +27,6 @@ class Clearing:
     ) -> None:
         self._ledger = ledger
         self._markets = markets
-        self._contracts = [market for market in markets.values() if market.mark is not None]
         self._engine = engine
         self._outbox = outbox
         self._insurance = insurance
@@ -35,7 +34,7 @@ class Clearing:
     def advance(self, now: int) -> None:
         """Let time pass up to `now`."""
         moved = False
-        for market in self._contracts:
+        for market in self._markets.values():
             mark = market.mark
             if mark is None or not mark.due(now):
                 continue

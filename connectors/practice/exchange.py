@@ -64,8 +64,9 @@ class Exchange:
     """See the module. `start_ms` is the time before the first `advance`."""
 
     def __init__(self, listings: Iterable[Listing], *, start_ms: int) -> None:
-        markets = {listing.key: ListedMarket(listing, start_ms) for listing in listings}
-        self.listings: Mapping[str, Listing] = MappingProxyType({key: m.listing for key, m in markets.items()})
+        markets: dict[str, ListedMarket] = {}
+        self._listings: dict[str, Listing] = {}
+        self.listings: Mapping[str, Listing] = MappingProxyType(self._listings)
         self._markets = markets
         self._ledger = Ledger()
         self._outbox = Outbox()
@@ -74,6 +75,8 @@ class Exchange:
         insurance = self._ledger.open(INSURANCE, house)
         self._clearing = Clearing(self._ledger, markets, self._engine, self._outbox, insurance)
         self._tell_time(start_ms)
+        for listing in listings:
+            self.open_market(listing)
 
     @property
     def now_ms(self) -> int:
@@ -84,6 +87,15 @@ class Exchange:
         self._engine.now = now_ms
         for market in self._markets.values():
             market.book.now = now_ms
+
+    def open_market(self, listing: Listing) -> None:
+        """Open one more market; one that is listed already stays as it is."""
+        if listing.key in self._markets:
+            return
+        market = ListedMarket(listing, self.now_ms)
+        market.book.now = self.now_ms
+        self._markets[listing.key] = market
+        self._listings[listing.key] = listing
 
     # time ------------------------------------------------------------------------------------------------------------
 

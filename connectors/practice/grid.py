@@ -67,8 +67,7 @@ class Grid:
         self.minimum = max(1, self._whole(listing.minimum / listing.step, "minimum"))
         self.maximum = self._whole(listing.maximum / listing.step, "maximum")
         self.lot_atoms = to_atoms(listing.step)  # base asset a lot; used on spot only
-        self._maker = listing.maker.as_integer_ratio()
-        self._taker = listing.taker.as_integer_ratio()
+        self.charge(listing.maker, listing.taker)
         self._inverse = listing.unit is Unit.INVERSE
         self._unit_value = self._inverse_num = 0
         self._inverse_den = 1
@@ -80,6 +79,11 @@ class Grid:
             multiplier = listing.multiplier if listing.unit is Unit.LINEAR else Decimal(1)
             self._unit_value = to_atoms(listing.tick * listing.step * multiplier)
             self.min_value = to_atoms(listing.min_notional)
+
+    def charge(self, maker: Decimal, taker: Decimal) -> None:
+        """Fee rates from now on, as fractions; negative = rebate."""
+        self._maker = maker.as_integer_ratio()
+        self._taker = taker.as_integer_ratio()
 
     @staticmethod
     def _whole(value: Decimal, name: str) -> int:
