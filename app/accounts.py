@@ -1,13 +1,14 @@
 """Accounts: one venue in one environment, with its session, balances, positions, fees and health.
 
-A practice account brings its own exchange on loopback. A closed venue refuses anything but practice, honestly.
+A practice account brings its own exchange on loopback; a paper account hears the venue's public data and trades with itself.
+A closed venue refuses anything but practice, honestly.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -15,14 +16,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PySide6.QtCore import QObject, Signal
 
+from app.paper import FUNDS, PaperSession
+from app.paper_fees import public_rates
+from app.paper_store import PaperStore
 from connectors import catalogue
 from connectors.contract import Environment, Event, Lifecycle
 from connectors.errors import VenueError
-from connectors.model import Balance, Fees, Fill, Instrument, OrderUpdate, Position
+from connectors.model import Balance, Fees, Fill, Instrument, KeyInfo, OrderUpdate, Position
 from connectors.runtime.record import Recorder
-from connectors.runtime.session import ConnectionHealth, Session
+from connectors.runtime.session import ConnectionHealth, Listener, Session
 
 if TYPE_CHECKING:
+    from app.settings import Preferences
     from app.vault import Vault
     from connectors.contract import Venue
     from connectors.practice.server import PracticeServer
@@ -93,7 +98,32 @@ class Account(QObject):
     @property
     def can_trade(self) -> bool:
         """Whether orders can go out at all."""
-        return self.state is AccountState.READY
+        return self.state is AccountState.READY and self.key.can_trade is not False
+
+    @property
+    def key(self) -> KeyInfo:
+        """What the key may do, as far as the venue tells; nothing told while off."""
+        facts = getattr(self.session, "facts", None)  # a recording has none
+        known = [facts(family.name).get("key") for family in self.venue.families] if facts is not None else []
+        told = [info for info in known if isinstance(info, KeyInfo)]
+        trade, withdraw = [info.can_trade for info in told], [info.can_withdraw for info in told]
+        return KeyInfo(
+            can_trade=True if True in trade else (False if False in trade else None),
+            can_withdraw=True if True in withdraw else (False if False in withdraw else None),
+            note="; ".join(dict.fromkeys(info.note for info in told if info.note)),
+        )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the trader must know about the key, in words."""
+        info, found = self.key, []
+        if info.can_trade is False:
+            found.append(
+                f"This key may only read: {self.venue.name} told so. Trading is off; make a key that may trade."
+            )
+        if info.can_withdraw:
+            found.append("This key may withdraw. Fathom never needs that: make one without, and delete this one.")
+        return found
 
     # life
 
@@ -106,21 +136,28 @@ class Account(QObject):
             hosts, secrets = await self._where()
             if secrets:
                 self._owner.hide(secrets)
-            self.session = Session(
-                self.venue,
-                self.environment if self.environment is not Environment.PRACTICE else Environment.LIVE,
-                hosts=hosts,
-                secrets=secrets,
-                listener=self,
-                recorder=self._recorder(secrets),
-            )
+
+            def connect(listener: Listener) -> Session:
+                return Session(
+                    self.venue,
+                    Environment.TESTNET if self.environment is Environment.TESTNET else Environment.LIVE,
+                    hosts=hosts,
+                    secrets=secrets,
+                    listener=listener,
+                    recorder=self._recorder(secrets),
+                )
+
+            paper = self.environment is Environment.PAPER
+            self.session = self._paper(connect) if paper else connect(self)
             await self.session.start()
         except VenueError as error:
             await self._give_up(f"{self.venue.name} could not be reached: {error}")
         except OSError as error:
             await self._give_up(f"{self.venue.name} could not be started: {error}")
         else:
-            if not secrets:
+            if paper:
+                self._say_paper()
+            elif not secrets:
                 self._set(AccountState.DEGRADED, "Market data only: no key.")
             self._owner.changed.emit(self.id)
 
@@ -145,12 +182,55 @@ class Account(QObject):
             await self.server.start()
             return self.server.hosts, self.server.credentials
         if self.venue.standing.lifecycle is Lifecycle.CLOSED:
-            raise VenueError(
-                f"{self.venue.name} closed {self.venue.standing.since}. It runs against the practice exchange only."
-            )
+            closed = f"{self.venue.name} closed {self.venue.standing.since}".strip()
+            if self.environment is Environment.PAPER:
+                raise VenueError(f"{closed}. Paper needs its live books, so there is none; Practice runs.")
+            raise VenueError(f"{closed}. It runs against the practice exchange only.")
+        hosts = dict(self._owner.hosts.get(self.venue.slug, {}))
         if self.environment is Environment.PAPER:
-            raise VenueError("paper trading is not in this build")
-        return {}, self._owner.vault.load(self.venue.slug, self.environment) or {}
+            return hosts, {}
+        return hosts, self._owner.vault.load(self.venue.slug, self.environment) or {}
+
+    def _paper(self, connect: Callable[[Listener], Any]) -> PaperSession:
+        """Paper orders in front of the venue's public data."""
+        preferences, folder = self._owner.preferences, self._owner.paper
+        return PaperSession(
+            self.venue,
+            connect,
+            listener=self,
+            store=PaperStore(folder / f"{self.venue.slug}.sqlite" if folder is not None else None),
+            rates=self._paper_rates,
+            funds=preferences.paper_funds.get(self.id, FUNDS) if preferences is not None else FUNDS,
+        )
+
+    def _paper_rates(self, instrument: Instrument) -> Fees:
+        """Rates that the trader set, else those of the live account, else the venue's public ones."""
+        preferences = self._owner.preferences
+        if preferences is not None and self.id in preferences.paper_fees:
+            return preferences.paper_fees[self.id]
+        live = self._owner.accounts.get(f"{self.venue.slug}:{Environment.LIVE}")
+        known = live.fees(instrument) if live is not None else None
+        return known if known is not None else public_rates(instrument)[0]
+
+    def _say_paper(self) -> None:
+        """What must be known of the paper account's file."""
+        problem = self.session.store.problem
+        if problem:
+            self._set(self.state, problem)
+
+    def paper_changed(self) -> None:
+        """Fee rates or funds of a paper account were set anew."""
+        self._fees.clear()
+        self._fees_asked.clear()
+        if isinstance(self.session, PaperSession):
+            self.session.rates_changed()
+        self.version += 1
+        self.changed.emit()
+
+    async def reset_paper(self, funds: Mapping[str, Decimal]) -> None:
+        """Start a running paper account anew: orders cancelled, positions and fills forgotten. Raises VenueError."""
+        if isinstance(self.session, PaperSession):
+            await self.session.reset(funds)
 
     def _recorder(self, secrets: dict[str, str]) -> Recorder | None:
         folder = self._owner.recordings
@@ -276,7 +356,10 @@ class Account(QObject):
         absent: dict[str, str] = getattr(self.session, "absent", {})
         wanted = {family.name for family in self.venue.families} - absent.keys()
         if wanted and self._ready >= wanted:
-            self._set(AccountState.READY, "; ".join(f"without {name}: {why}" for name, why in absent.items()))
+            said = [*self.warnings, *(f"without {name}: {why}" for name, why in absent.items())]
+            self._set(AccountState.READY, "; ".join(said))
+            for warning in self.warnings:
+                _log.warning("%s: %s", self.name, warning)
             for observer in self._owner.observers:
                 observer.account_ready(self)
 
@@ -305,11 +388,20 @@ class Accounts(QObject):
     focus_changed = Signal(str)
 
     def __init__(
-        self, vault: Vault, *, recordings: Path | None = None, hide: Callable[[Any], None] = lambda secrets: None
+        self,
+        vault: Vault,
+        *,
+        recordings: Path | None = None,
+        paper: Path | None = None,
+        preferences: Preferences | None = None,
+        hide: Callable[[Any], None] = lambda secrets: None,
     ) -> None:
         super().__init__()
         self.vault = vault
         self.recordings = recordings
+        self.paper = paper  # folder of paper accounts; None keeps them in memory
+        self.preferences = preferences
+        self.hosts: dict[str, Mapping[str, str]] = {}  # by venue: other addresses in place of the real ones
         self.accounts: dict[str, Account] = {}
         self.observers: list[AccountObserver] = []
         self.market: Callable[[Event, Instrument, Environment], None] = lambda event, instrument, environment: None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from app.paper_engine import OWNER, PaperEngine, View
+from app.paper_fees import fee_in_quote
 from app.paper_store import Holding, PaperStore, Purse
 from connectors.contract import Channel, Environment, Event, Found, Page, Search, Stamp
 from connectors.errors import (
@@ -171,6 +172,7 @@ class PaperSession:
         self._news: list[Any] = []  # happened, to be written
         self._to_tell: list[Any] = []  # written, to be told
         self._telling = False
+        self._runs = False
         self._assets_of: dict[str, tuple[int, dict[Wallet, set[str]]]] = {}
         self._heard: set[str] = set()  # instruments whose data is subscribed for the orders' sake
         self._funding: dict[str, tuple[int, float]] = {}
@@ -186,13 +188,15 @@ class PaperSession:
         self._engine = PaperEngine(self._view, start_ms=self.now_ms())
         self._engine.watch_account(self._news.append, OWNER)
         self._take_up()
+        self._runs = True
         self._keeper = asyncio.ensure_future(self._keep())
         await self.refresh_account()
-        for family in self.venue.families:
+        for family in self.families:
             self._listener.ready(family.name)
 
     async def stop(self) -> None:
         """Stop the market data. Orders stay and are taken up by the next start."""
+        self._runs = False
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -232,12 +236,22 @@ class PaperSession:
         """This moment by the venue's clock."""
         if self._clock is not None:
             return self._clock.stamp()
-        return self.source.stamp(family)  # ty: ignore[unresolved-attribute] - a recording comes with a clock
+        return self.source.stamp(family)  # ty: ignore[missing-attribute] - a recording comes with a clock
 
     @property
     def clock_offset_ms(self) -> float:
         """Venue time minus ours."""
         return getattr(self.source, "clock_offset_ms", 0.0)
+
+    @property
+    def absent(self) -> dict[str, str]:
+        """Families of which there is no market data, and why."""
+        return getattr(self.source, "absent", {})
+
+    @property
+    def families(self) -> list[Family]:
+        """Those of which there is market data."""
+        return [family for family in self.venue.families if family.name not in self.absent]
 
     def facts(self, family: str) -> Mapping[str, Any]:
         """There is no login."""
@@ -314,18 +328,18 @@ class PaperSession:
             reduce_only=order.reduce_only,
             client_id=order.client_id,
         )
-        image = self._do(lambda: self._engine.enter(request, self.now_ms()))
+        image = self._do(lambda: self._account.enter(request, self.now_ms()))
         return self._update(image)
 
     async def cancel(self, order: OrderRef) -> OrderUpdate:
         """Cancel an order. Raises OrderNotFound."""
-        return self._update(self._do(lambda: self._engine.drop(_name(order), self.now_ms())))
+        return self._update(self._do(lambda: self._account.drop(_name(order), self.now_ms())))
 
     async def cancel_all(self, instrument: Instrument) -> list[OrderUpdate]:
         """Cancel every order of an instrument."""
-        if not self._engine.is_open(instrument.key):
+        if not self._account.is_open(instrument.key):
             return []
-        images = self._do(lambda: self._engine.drop_all(instrument.key, self.now_ms()))
+        images = self._do(lambda: self._account.drop_all(instrument.key, self.now_ms()))
         return [self._update(image) for image in images]
 
     async def amend(
@@ -334,14 +348,14 @@ class PaperSession:
         """Change a resting order; its ids stay. Raises Refused."""
         await self._proven(order.instrument)
         image = self._do(
-            lambda: self._engine.change(_name(order), price=price, amount=amount, trigger=None, now_ms=self.now_ms())
+            lambda: self._account.change(_name(order), price=price, amount=amount, trigger=None, now_ms=self.now_ms())
         )
         return self._update(image)
 
     async def order(self, order: OrderRef) -> OrderUpdate:
         """What is known of an order. Raises OrderNotFound."""
         try:
-            return self._update(self._engine.order(OWNER, _name(order)))
+            return self._update(self._account.order(OWNER, _name(order)))
         except Refusal as refusal:
             ended = self.store.ended(venue_id=order.venue_id, client_id=order.client_id)
             if ended is None or not ended.status.is_final:
@@ -359,18 +373,18 @@ class PaperSession:
     async def open_orders(self, instrument: Instrument | None = None) -> list[OrderUpdate]:
         """Open orders of an instrument, or of everything."""
         key = instrument.key if instrument is not None else None
-        return [self._update(image) for image in self._engine.open_orders(OWNER, key)]
+        return [self._update(image) for image in self._account.open_orders(OWNER, key)]
 
     async def fills(self, instrument: Instrument, page: Page) -> list[Fill]:
         """Executions, oldest first."""
         start, end = page.start or 0, page.end
-        rows = self._engine.fills(OWNER, instrument.key, limit=100_000)
+        rows = self._account.fills(OWNER, instrument.key, limit=100_000)
         rows = [row for row in rows if row.time >= start and (end is None or row.time <= end)]
         return [self._fill(row) for row in rows[: page.limit]]
 
     async def balances(self) -> list[tuple[str, Balance]]:
         """Everything held, as (family, balance)."""
-        images = self._engine.balances(OWNER)
+        images = self._account.balances(OWNER)
         found: dict[tuple[str, str], Balance] = {}
         for image in images:
             for family in self._families(image.wallet, image.asset):
@@ -379,7 +393,7 @@ class PaperSession:
 
     async def positions(self) -> list[tuple[str, Position]]:
         """Open positions, as (family, position)."""
-        keys = [image.key for image in self._engine.positions(OWNER)]
+        keys = [image.key for image in self._account.positions(OWNER)]
         return [(self.instruments[key].family, self._position(key)) for key in keys]
 
     async def refresh_account(self) -> None:
@@ -396,7 +410,7 @@ class PaperSession:
         if instrument.market is Market.SPOT:
             raise NotSupported("there is no leverage on spot")
         self._open(instrument)
-        self._do(lambda: self._engine.set_leverage(OWNER, instrument.key, leverage))
+        self._do(lambda: self._account.set_leverage(OWNER, instrument.key, leverage))
         self._keep_holding(instrument.key)
 
     async def dead_man(self, instrument: Instrument | None, seconds: float, family: Family) -> None:
@@ -410,7 +424,7 @@ class PaperSession:
 
     def ahead(self, venue_id: str) -> Decimal | None:
         """Size that stands before a resting order by our estimate, None if it is not known."""
-        return self._engine.ahead(int(venue_id)) if venue_id.isdecimal() else None
+        return self._account.ahead(int(venue_id)) if venue_id.isdecimal() else None
 
     def rates_changed(self) -> None:
         """Fee rates were set anew."""
@@ -448,6 +462,13 @@ class PaperSession:
 
     # -----------------------------------------------------------------------------------------------------------------
 
+    @property
+    def _account(self) -> PaperEngine:
+        """The engine, once the account was taken up: before, nothing may be concluded from what it does not know."""
+        if not self._runs:
+            raise VenueUnavailable("the paper account is not running")
+        return self._engine
+
     def _view(self, key: str) -> View | None:
         """The proven book of an instrument."""
         instrument = self.instruments.get(key)
@@ -460,7 +481,8 @@ class PaperSession:
         reference = Decimal(repr(mid)) if mid is not None else None
         if not self._engine.is_open(instrument.key):
             try:
-                self._engine.open_instrument(instrument, self._rates(instrument), reference)
+                in_quote = fee_in_quote(self.venue.slug)
+                self._engine.open_instrument(instrument, self._rates(instrument), reference, fee_in_quote=in_quote)
             except Refusal as refusal:
                 raise _error(refusal) from None
 
@@ -526,9 +548,7 @@ class PaperSession:
                     purses[row.wallet, row.asset] = Purse(wallet=row.wallet, asset=row.asset, total=total)
                 case _:
                     pass
-        self.store.write(
-            purses=purses.values(), holdings=holdings.values(), orders=orders.values(), fills=fills
-        )
+        self.store.write(purses=purses.values(), holdings=holdings.values(), orders=orders.values(), fills=fills)
         self._listen(self._engine.busy())
         self._to_tell.extend(news)
         if not self._telling:
@@ -590,13 +610,18 @@ class PaperSession:
                 self._engine.look(key, now)
             self._settle()
             for key in [key for key, due in self._dead_man.items() if now >= due]:
-                del self._dead_man[key]
-                self._do(lambda key=key: self._engine.drop_all(key or None, now, reason=EndReason.DEAD_MAN))
-                self.store.write(dead_man=self._dead_man)
+                self._fall(key, now)
             if time.monotonic() - told >= TELL_EVERY:
                 told = time.monotonic()
                 for family, row in await self.positions():
                     self._listener.account(row, family)
+
+    def _fall(self, key: str, now: int) -> None:
+        """Nobody renewed the dead man's switch."""
+        del self._dead_man[key]
+        if not key or self._engine.is_open(key):
+            self._do(lambda: self._engine.drop_all(key or None, now, reason=EndReason.DEAD_MAN))
+        self.store.write(dead_man=self._dead_man)
 
     # keeping
 
@@ -664,7 +689,7 @@ class PaperSession:
 
     def _families(self, wallet: Wallet, asset: str) -> list[Family]:
         """Families whose markets use this asset from this wallet."""
-        return [family for family in self.venue.families if asset in self._assets(family)[wallet]]
+        return [family for family in self.families if asset in self._assets(family)[wallet]]
 
     def _assets(self, family: Family) -> dict[Wallet, set[str]]:
         known, count = self._assets_of, len(self.instruments)

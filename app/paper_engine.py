@@ -16,7 +16,7 @@ live book as it is when an order looks at it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -26,7 +26,6 @@ from connectors.book import OrderBook
 from connectors.model import ONE, ZERO, EndReason, Fees, Instrument, Market, OrderStatus, Side, TimeInForce, Trade, Unit
 from connectors.practice.exchange import Exchange
 from connectors.practice.grid import from_atoms, to_atoms
-from connectors.practice.ledger import Account
 from connectors.practice.listings import Listing
 from connectors.practice.market import ListedMarket
 from connectors.practice.orders import LiveOrder
@@ -163,13 +162,15 @@ class PaperEngine(Exchange):
 
     # markets ---------------------------------------------------------------------------------------------------------
 
-    def open_instrument(self, instrument: Instrument, fees: Fees, reference: Decimal | None = None) -> None:
+    def open_instrument(
+        self, instrument: Instrument, fees: Fees, reference: Decimal | None = None, *, fee_in_quote: bool = False
+    ) -> None:
         """Make an instrument tradable, or change its fee rates. Refused: INVALID for a grid that can't be counted."""
         known = self._streets.get(instrument.key)
         if known is not None:
             known.market.grid.charge(fees.maker, fees.taker)
             return
-        listing = _listing(instrument, fees, reference)
+        listing = _listing(instrument, fees, reference, fee_in_quote)
         self.open_market(listing)
         market = self._market(listing.key)
         market.tape.last_id = self._trade_id
@@ -500,11 +501,11 @@ class PaperEngine(Exchange):
     @contextmanager
     def _offered(
         self, street: _Street, view: View, bids: bool, lots: int, limit: int | None = None, money: int = 0
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """While inside, the live levels that may be reached stand in the book as orders of the street.
 
-        `bids`: the side that the order would take from; `lots` what it wants, or `money` atoms to spend or receive. Where orders wait for a trigger, both sides are offered whole,
-        because a fill may start them.
+        `bids`: the side that the order would take from; `lots` what it wants, or `money` atoms to spend or receive. Where
+        orders wait for a trigger, both sides are offered whole, because a fill may start them.
         """
         waiting = self._waiting(street.market)
         sides = [(bids, limit if not waiting else None)]
@@ -605,7 +606,7 @@ def _until(levels: Iterator[tuple[int, int]], buys: bool, limit: int | None) -> 
         yield ticks, lots
 
 
-def _listing(instrument: Instrument, fees: Fees, reference: Decimal | None) -> PaperListing:
+def _listing(instrument: Instrument, fees: Fees, reference: Decimal | None, fee_in_quote: bool) -> PaperListing:
     """The instrument in the ledger's words. The lot is made coarser where price x lot could not be counted exactly."""
     tick = instrument.tick if instrument.tick > 0 else ONE.scaleb(-instrument.price_digits)
     step = instrument.size.step if instrument.size.step > 0 else ONE.scaleb(-instrument.size_digits)
@@ -635,5 +636,6 @@ def _listing(instrument: Instrument, fees: Fees, reference: Decimal | None) -> P
         min_notional=instrument.min_notional if unit is not Unit.INVERSE else ZERO,
         maker=fees.maker,
         taker=fees.taker,
+        fee_in_quote=fee_in_quote,
         max_leverage=int(instrument.max_leverage or DEFAULT_LEVERAGE_LIMIT) if contract else 1,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,16 @@ import platformdirs
 from msgspec import Struct
 
 from app.guard import Limits
+from connectors.model import Fees
 
 SCHEMA = 1
 
 
 class Preferences(Struct, kw_only=True, omit_defaults=True):
-    """Everything that the trader can choose. `layouts` by workspace, `welcome` shows the strip of the first start."""
+    """Everything that the trader can choose. `layouts` by workspace, `welcome` shows the strip of the first start.
+
+    `limits`, `paper_funds` (what a paper account starts with, by asset) and `paper_fees` (rates of its own) are by account.
+    """
 
     schema: int = SCHEMA
     theme: str = "dark"
@@ -28,6 +33,8 @@ class Preferences(Struct, kw_only=True, omit_defaults=True):
     links: dict[str, str] = {}
     sizes: dict[str, list[str]] = {}
     limits: dict[str, Limits] = {}
+    paper_funds: dict[str, dict[str, Decimal]] = {}
+    paper_fees: dict[str, Fees] = {}
     arm_minutes: float = 15.0
     recording: bool = False
     accounts: list[str] = []
@@ -57,6 +64,11 @@ class Settings:
         return self.data / "recordings"
 
     @property
+    def paper(self) -> Path:
+        """Paper accounts, a file each."""
+        return self.data / "paper"
+
+    @property
     def quarters(self) -> Path:
         """Imported tables of later quarters."""
         return self.data / "catalogue"
@@ -64,6 +76,11 @@ class Settings:
     def limits(self, account: str) -> Limits:
         """The trader's limits for an account, or the defaults."""
         return self.preferences.limits.get(account, Limits())
+
+    def set_limits(self, account: str, limits: Limits) -> None:
+        """Keep the trader's limits for an account. Raises OSError."""
+        self.preferences.limits[account] = limits
+        self.save()
 
     def save(self) -> None:
         """Write everything. Raises OSError."""

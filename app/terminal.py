@@ -37,7 +37,13 @@ class Terminal(QObject):
         self.vault = Vault()
         self.catalogue = Catalogue(self.settings.quarters)
         recordings = self.settings.recordings if self.settings.preferences.recording else None
-        self.accounts = Accounts(self.vault, recordings=recordings, hide=self.logs.hide)
+        self.accounts = Accounts(
+            self.vault,
+            recordings=recordings,
+            paper=self.settings.paper,
+            preferences=self.settings.preferences,
+            hide=self.logs.hide,
+        )
         self.markets = Markets(self.accounts)
         self.accounts.market = self.markets.market
         self.journal = Journal(self.settings.journal)

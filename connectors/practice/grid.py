@@ -49,6 +49,7 @@ class Grid:
         "_inverse_den",
         "_inverse_num",
         "_maker",
+        "_most",
         "_taker",
         "_unit_value",
         "listing",
@@ -84,6 +85,7 @@ class Grid:
         """Fee rates from now on, as fractions; negative = rebate."""
         self._maker = maker.as_integer_ratio()
         self._taker = taker.as_integer_ratio()
+        self._most = max(maker, taker, Decimal(0)).as_integer_ratio()
 
     @staticmethod
     def _whole(value: Decimal, name: str) -> int:
@@ -169,8 +171,8 @@ class Grid:
 
     def with_fee(self, atoms: int) -> int:
         """A value and the most that its fee on top can come to."""
-        most = max(self.listing.maker, self.listing.taker, Decimal(0)).as_integer_ratio()
-        return atoms + -(-atoms * most[0] // (most[1] * _CENT)) * _CENT
+        numerator, denominator = self._most
+        return atoms + -(-atoms * numerator // (denominator * _CENT)) * _CENT
 
     def average(self, lots: int, value: int) -> Decimal | None:
         """Mean price of `lots` (above zero) that came to `value` atoms; None for nothing."""

@@ -180,6 +180,4 @@ def ordinary(instrument: Instrument = SPOT, **funds: int) -> Street:
     """Bids 99, 98, 97 and asks 101, 102, 103 of 1, 2, 3."""
     street = Street(instrument, funds=funds or None)
     scale = 1.0 if instrument is SPOT else 1_000.0
-    return street.whole(
-        {99: 1 * scale, 98: 2 * scale, 97: 3 * scale}, {101: 1 * scale, 102: 2 * scale, 103: 3 * scale}
-    )
+    return street.whole({99: 1 * scale, 98: 2 * scale, 97: 3 * scale}, {101: 1 * scale, 102: 2 * scale, 103: 3 * scale})
