@@ -22,6 +22,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Iterable
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+RECENT = 20  # orders that are looked at for a repetition
 CANCEL_ANSWER = 4.0  # seconds after which a cancel without an event is asked about
 
 __all__ = ["Desk", "Draft", "Estimate", "GuardRefused", "Limits", "Notice", "Order", "OrderState", "OwnFill", "Problem"]
@@ -264,7 +266,9 @@ class Desk(QObject):
         )
         # the funds that the order itself holds are free for its successor, so funds are left to the venue
         problems = [
-            problem for problem in check(target, self._situation(target)) if problem.rule not in ("funds", "armed")
+            problem
+            for problem in check(target, self._situation(target, instead_of=order))
+            if problem.rule not in ("funds", "armed")
         ]
         if problems:
             raise GuardRefused(problems)
@@ -490,7 +494,8 @@ class Desk(QObject):
 
     # -----------------------------------------------------------------------------------------------------------------
 
-    def _situation(self, draft: Draft, *, click: bool = False) -> Situation:
+    def _situation(self, draft: Draft, *, click: bool = False, instead_of: Order | None = None) -> Situation:
+        """The moment of a draft. `instead_of`: the order whose place it takes, which then counts no more."""
         account = self._accounts.accounts[draft.account]
         instrument = draft.instrument
         family = self._family(account, instrument)
@@ -503,12 +508,42 @@ class Desk(QObject):
             available=account.available(instrument),
             fees=account.fees(instrument),
             position=position.size if position is not None else ZERO,
+            working=self._working(draft, instead_of),
+            repeated=self._repeated(draft) if instead_of is None else None,
             leverage=position.leverage if position is not None and position.leverage else Decimal(1),
-            open_orders=sum(not order.is_final and order.account == draft.account for order in self.orders.values()),
+            open_orders=sum(
+                not order.is_final and order.account == draft.account and order is not instead_of
+                for order in self.orders.values()
+            ),
             sent_last_second=sum(moment > time.monotonic() - 1.0 for moment in sent),
             armed=not click or self.armed(account.environment),
             not_ready=self._not_ready(account),
         )
+
+    def _working(self, draft: Draft, instead_of: Order | None) -> Decimal:
+        """What is open on the draft's side of its instrument."""
+        key = draft.instrument.key
+        mine = (
+            order.remaining or ZERO
+            for order in self.orders.values()
+            if not order.is_final
+            and order is not instead_of
+            and order.side is draft.side
+            and order.account == draft.account
+            and order.instrument.key == key
+            and not order.reduce_only
+        )
+        return sum(mine, ZERO)
+
+    def _repeated(self, draft: Draft) -> float | None:
+        """Seconds since the same order was sent, as far as the latest ones tell; one that was refused does not count."""
+        for order in islice(reversed(self.orders.values()), RECENT):
+            same = (order.account, order.instrument.key, order.side, order.kind, order.price, order.trigger)
+            asked = (draft.account, draft.instrument.key, draft.side, draft.kind, draft.price, draft.trigger)
+            amounts = (order.amount, order.quote_amount) == (draft.amount, draft.quote_amount)
+            if same == asked and amounts and not order.external and order.state is not OrderState.REJECTED:
+                return max(0.0, (now_ms() - order.created) / 1000)
+        return None
 
     def _not_ready(self, account: Account) -> str:
         if self._blotter.journal.problem:

@@ -25,6 +25,7 @@ from connectors.model import (
     OrderKind,
     Side,
     SizeRule,
+    TimeInForce,
     Unit,
     plain,
 )
@@ -34,8 +35,10 @@ from connectors.sync import BookSync
 class Limits(Struct, frozen=True, kw_only=True):
     """A trader's own limits, by account. None = no limit of ours. Money in the instrument's quote asset.
 
-    `collar`: how far from mid a limit price may be on the side that costs, as a fraction. `confirm_notional`: larger
-    orders are confirmed by holding the button (the ticket's business; a click in the ladder is refused instead).
+    `collar`: how far from mid a price may be on the side that costs, as a fraction: a limit price, the worst fill of a
+    market order, and of a stop-limit its limit from its trigger. `confirm_notional`: larger orders are confirmed by
+    holding the button (the ticket's business; a click in the ladder is refused instead). `repeat_seconds`: the same
+    side, price and amount again within this time is taken for a slip. `max_amount` in the instrument's unit.
     """
 
     max_amount: Decimal | None = None
@@ -45,6 +48,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_open_orders: int | None = 200
     max_position_notional: Decimal | None = None
     orders_per_second: int | None = 10
+    repeat_seconds: Decimal | None = Decimal("0.5")
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -59,8 +63,9 @@ class Problem(Struct, frozen=True, kw_only=True):
 class Estimate(Struct, frozen=True, kw_only=True):
     """What sending a draft now would mean, walked through the book. None = can't be said (why in `text`).
 
-    `filled_now` is what would execute at once, `average` and `worst` its prices, `slippage` the average's distance from
-    the best price as a fraction (positive = costs), `left` what remains available of `left_asset`.
+    `notional` is the value in quote, whatever it is settled in. `filled_now` is what would execute at once, `average` and
+    `worst` its prices, `slippage` the average's distance from the best price as a fraction (positive = costs), `left` what
+    remains available of `left_asset`.
     """
 
     filled_now: Decimal | None = None
@@ -79,7 +84,11 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """Everything about the moment that a check looks at. `available` by asset; `position` is signed."""
+    """Everything about the moment that a check looks at. `available` by asset; `position` is signed.
+
+    `working`: open amount of the draft's side in its instrument. `repeated`: seconds since the same order was sent, None if
+    it was not.
+    """
 
     capabilities: Capabilities
     limits: Limits
@@ -87,9 +96,11 @@ class Situation:
     available: dict[str, Decimal]
     fees: Fees | None = None
     position: Decimal = ZERO
+    working: Decimal = ZERO
     leverage: Decimal = ONE
     open_orders: int = 0
     sent_last_second: int = 0
+    repeated: float | None = None
     armed: bool = True
     not_ready: str = ""  # why the account may not trade now (not connected, not reconciled, journal not writable)
 
@@ -170,6 +181,10 @@ def _account_problems(situation: Situation) -> list[Problem]:
     if limit is not None and situation.open_orders >= limit:
         text = f"{situation.open_orders} orders are open, your limit is {limit}. Cancel some or raise the limit."
         found.append(Problem(field="account", rule="open orders", text=text))
+    limit = situation.limits.repeat_seconds
+    if limit is not None and situation.repeated is not None and situation.repeated < limit:
+        text = f"The same order left {situation.repeated:.1f} s ago. If you mean it, send it after {plain(limit)} s."
+        found.append(Problem(field="account", rule="repeat", text=text))
     return found
 
 
@@ -271,59 +286,100 @@ def _book_problems(draft: Draft, situation: Situation) -> list[Problem]:
     facing = sync.book.best_ask if draft.side is Side.BUY else sync.book.best_bid
     if draft.kind is OrderKind.MARKET and facing is None:
         return [Problem(field="book", rule="book", text="Nothing rests on the other side.")]
-    collar, mid = situation.limits.collar, sync.book.mid
-    if collar is None or mid is None or draft.price is None or not draft.kind.has_price or draft.kind.has_trigger:
+    return _collar_problems(draft, situation)
+
+
+def _collar_problems(draft: Draft, situation: Situation) -> list[Problem]:
+    """How far the price may be: of a limit order from mid, of a stop-limit from its trigger, of a market order its worst fill."""
+    collar, sync = situation.limits.collar, situation.sync
+    mid = sync.book.mid if sync is not None else None
+    if collar is None or (draft.kind.has_trigger and not draft.kind.has_price):
         return []
-    middle = Decimal(repr(mid))
+    if draft.kind.has_trigger:
+        middle, name = draft.trigger, "its trigger"
+    else:
+        middle, name = (Decimal(repr(mid)) if mid is not None else None), "mid"
+    if middle is None or middle <= 0:
+        return []
     limit = middle * (ONE + collar if draft.side is Side.BUY else ONE - collar)
-    beyond = draft.price > limit if draft.side is Side.BUY else draft.price < limit
-    if not beyond:
-        return []
     bound = round_price(limit, draft.instrument, draft.side)
     word = "above" if draft.side is Side.BUY else "below"
-    text = f"more than {collar * 100:f} % {word} mid, your collar"
-    return [Problem(field="price", rule="collar", text=text, fix=msgspec.structs.replace(draft, price=bound))]
+    by = f"{plain(collar * 100)} % {word} {name}, your collar"
+    if draft.kind is OrderKind.MARKET:
+        return _market_collar_problems(draft, situation, bound, by)
+    if draft.price is None or not (draft.price > limit if draft.side is Side.BUY else draft.price < limit):
+        return []
+    fix = msgspec.structs.replace(draft, price=bound) if bound > 0 else None
+    return [Problem(field="price", rule="collar", text=f"more than {by}", fix=fix)]
+
+
+def _market_collar_problems(draft: Draft, situation: Situation, bound: Decimal, by: str) -> list[Problem]:
+    walked = _walk(draft, situation)
+    if walked is None or walked.filled <= 0:
+        return []
+    fix = None
+    if draft.amount is not None and draft.amount > 0 and "ioc" in situation.capabilities.tifs and bound > 0:
+        fix = msgspec.structs.replace(draft, kind=OrderKind.LIMIT, price=bound, tif=TimeInForce.IOC)
+    if walked.worst > bound if draft.side is Side.BUY else walked.worst < bound:
+        text = f"would fill down the book to {plain(walked.worst)}, more than {by}; limit it or make it smaller"
+        return [Problem(field="amount", rule="collar", text=text, fix=fix)]
+    if not walked.whole:
+        text = "the book that is known holds less than this, so its price can't be told; limit it or make it smaller"
+        return [Problem(field="amount", rule="collar", text=text, fix=fix)]
+    return []
 
 
 def _notional_problems(draft: Draft, situation: Situation) -> list[Problem]:
-    value = _value(draft, situation)
-    if value is None:
+    worth = _worth(draft, situation)
+    if worth is None:
         return []
     instrument, found = draft.instrument, []
-    if value < instrument.min_notional and not draft.reduce_only:
+    if worth < instrument.min_notional and not draft.reduce_only:
+        fix = _to_worth(draft, situation, instrument.min_notional, ROUND_CEILING)
+        if fix is not None and _limit_problems(fix, situation):
+            fix = None  # the trader's own limits forbid what the venue asks for at least
         text = f"min {plain(instrument.min_notional)} {instrument.quote}"
-        found.append(
-            Problem(
-                field="amount", rule="notional", text=text, fix=_to_value(draft, situation, instrument.min_notional)
-            )
-        )
-    if instrument.max_notional is not None and value > instrument.max_notional:
+        found.append(Problem(field="amount", rule="notional", text=text, fix=fix))
+    if instrument.max_notional is not None and worth > instrument.max_notional:
+        fix = _to_worth(draft, situation, instrument.max_notional, ROUND_FLOOR)
         text = f"max {plain(instrument.max_notional)} {instrument.quote}"
-        found.append(Problem(field="amount", rule="notional", text=text))
+        found.append(Problem(field="amount", rule="notional", text=text, fix=fix))
     return found
 
 
 def _limit_problems(draft: Draft, situation: Situation) -> list[Problem]:
     limits, found = situation.limits, []
     if limits.max_amount is not None and draft.amount is not None and draft.amount > limits.max_amount:
-        fix = msgspec.structs.replace(draft, amount=limits.max_amount)
+        fix = _smaller(draft, limits.max_amount)
         text = f"your largest order is {plain(limits.max_amount)} {_unit(draft)}"
         found.append(Problem(field="amount", rule="largest order", text=text, fix=fix))
-    value = _value(draft, situation)
-    if value is None:
+    worth = _worth(draft, situation)
+    if worth is None:
         return found
     quote = draft.instrument.quote
-    if limits.max_notional is not None and value > limits.max_notional:
+    if limits.max_notional is not None and worth > limits.max_notional:
+        fix = _to_worth(draft, situation, limits.max_notional, ROUND_FLOOR)
         text = f"your largest order is {plain(limits.max_notional)} {quote}"
-        found.append(Problem(field="amount", rule="largest order", text=text))
-    ceiling = limits.max_position_notional
-    if ceiling is not None and draft.instrument.market is not Market.SPOT and draft.amount is not None:
-        price = _price(draft, situation)
-        signed = situation.position + (draft.amount if draft.side is Side.BUY else -draft.amount)
-        if price and abs(signed) > abs(situation.position) and draft.instrument.notional(price, abs(signed)) > ceiling:
-            text = f"the position would pass your limit of {plain(ceiling)} {quote}"
-            found.append(Problem(field="amount", rule="position limit", text=text))
-    return found
+        found.append(Problem(field="amount", rule="largest order", text=text, fix=fix))
+    return found + _position_problems(draft, situation)
+
+
+def _position_problems(draft: Draft, situation: Situation) -> list[Problem]:
+    """The position that there would be if everything open on this side filled too."""
+    ceiling = situation.limits.max_position_notional
+    if ceiling is None or draft.instrument.market is Market.SPOT or draft.amount is None or draft.reduce_only:
+        return []
+    price = _price(draft, situation)
+    if not price or price <= 0:
+        return []
+    way = ONE if draft.side is Side.BUY else -ONE
+    held = situation.position * way + situation.working  # along the draft's way
+    reached = held + draft.amount
+    if reached <= abs(situation.position) or draft.instrument.quote_value(price, max(ZERO, reached)) <= ceiling:
+        return []
+    fix = _smaller(draft, draft.instrument.size_worth(price, ceiling) - held)
+    text = f"the position would pass your limit of {plain(ceiling)} {draft.instrument.quote}"
+    return [Problem(field="amount", rule="position limit", text=text, fix=fix)]
 
 
 def _funds_problems(draft: Draft, situation: Situation) -> list[Problem]:
@@ -334,17 +390,19 @@ def _funds_problems(draft: Draft, situation: Situation) -> list[Problem]:
         return []
     else:
         value = _value(draft, situation)
-        closing = situation.position != 0 and (situation.position > 0) is (draft.side is Side.SELL)
-        if value is None or (closing and draft.amount is not None and draft.amount <= abs(situation.position)):
+        if value is None:
             return []
+        closing = situation.position != 0 and (situation.position > 0) is (draft.side is Side.SELL)
+        if closing and draft.amount:  # what closes needs no margin, what opens beyond it does
+            value *= max(ZERO, draft.amount - abs(situation.position)) / draft.amount
         needed, asset = value / max(situation.leverage, ONE), instrument.settle
     available = situation.available.get(asset)
     if needed is None or available is None or needed <= available:
         return []
     text = f"only {plain(available)} {asset} available"
     fix = None
-    if instrument.market is Market.SPOT and draft.amount is not None and needed > 0:
-        affordable = round_amount(draft.amount * available / needed, size_rule(draft))
+    if draft.amount is not None and needed > 0:
+        affordable = round_amount(draft.amount * max(ZERO, available) / needed, size_rule(draft))
         if ZERO < affordable < draft.amount and affordable * needed / draft.amount <= available:
             fix = msgspec.structs.replace(draft, amount=affordable)
     return [Problem(field="amount", rule="funds", text=text, fix=fix)]
@@ -371,7 +429,8 @@ def _spot_need(draft: Draft, situation: Situation) -> tuple[Decimal | None, str]
 @dataclass(frozen=True, slots=True)
 class _Walk:
     filled: Decimal
-    cost: Decimal  # sum of price x amount, in the instrument's unit
+    cost: Decimal  # price x amount, summed up, in the instrument's unit
+    average: Decimal | None  # what the fills are worth as one: for inverse contracts not the mean by size
     worst: Decimal
     best: Decimal
     levels: int
@@ -388,7 +447,7 @@ def _walk(draft: Draft, situation: Situation) -> _Walk | None:
     sizes = book.asks if draft.side is Side.BUY else book.bids
     wanted, money = draft.amount, draft.quote_amount
     limit = draft.price if draft.kind.has_price else None
-    filled = cost = worst = best = ZERO
+    filled = cost = worst = best = inverse = ZERO
     levels = 0
     whole = False
     for raw in prices:
@@ -404,10 +463,14 @@ def _walk(draft: Draft, situation: Situation) -> _Walk | None:
             return None
         best = best or price
         filled, cost, worst, levels = filled + take, cost + take * price, price, levels + 1
+        inverse += take / price
         if (wanted is not None and filled >= wanted) or (money is not None and cost >= money):
             whole = True
             break
-    return _Walk(filled, cost, worst, best, levels, whole)
+    average = None
+    if filled > 0:
+        average = filled / inverse if draft.instrument.unit is Unit.INVERSE else cost / filled
+    return _Walk(filled, cost, average, worst, best, levels, whole)
 
 
 def _estimate(draft: Draft, situation: Situation) -> Estimate:
@@ -422,7 +485,7 @@ def _estimate(draft: Draft, situation: Situation) -> Estimate:
     elif draft.kind is OrderKind.MARKET and not walked.whole:
         text = "The book that is known holds less than this."
     taken = walked is not None and walked.filled > 0
-    average = walked.cost / walked.filled if walked is not None and taken else None
+    average = walked.average if walked is not None else None
     rate = None
     if situation.fees is not None:
         rate = situation.fees.taker if taken or draft.kind.has_trigger else situation.fees.maker
@@ -448,7 +511,7 @@ def _estimate(draft: Draft, situation: Situation) -> Estimate:
         fee=fee,
         fee_asset=fee_asset,
         fee_rate=rate,
-        notional=value,
+        notional=_worth(draft, situation),
         left=left,
         left_asset=left_asset,
         text=text,
@@ -470,12 +533,13 @@ def _price(draft: Draft, situation: Situation) -> Decimal | None:
     if draft.kind.has_price:
         return draft.price
     walked = _walk(draft, situation)
-    if walked is not None and walked.filled > 0:
-        return walked.cost / walked.filled
+    if walked is not None and walked.average is not None:
+        return walked.average
     return draft.trigger
 
 
 def _value(draft: Draft, situation: Situation) -> Decimal | None:
+    """Value in what it is settled in: what margin and fees are counted from."""
     if draft.quote_amount is not None:
         return draft.quote_amount
     price = _price(draft, situation)
@@ -484,17 +548,42 @@ def _value(draft: Draft, situation: Situation) -> Decimal | None:
     return draft.instrument.notional(price, draft.amount)
 
 
-def _to_value(draft: Draft, situation: Situation, value: Decimal) -> Draft | None:
-    """`draft` with the smallest amount whose value is at least `value`."""
+def _worth(draft: Draft, situation: Situation) -> Decimal | None:
+    """Value in quote: what limits are counted in."""
+    if draft.quote_amount is not None:
+        return draft.quote_amount
+    price = _price(draft, situation)
+    if price is None or draft.amount is None or price <= 0:
+        return None
+    return draft.instrument.quote_value(price, draft.amount)
+
+
+def _to_worth(draft: Draft, situation: Situation, worth: Decimal, rounding: str) -> Draft | None:
+    """`draft` with the amount next to `worth` (rounded up or down to the lot), or None where that is no order."""
     price, rule = _price(draft, situation), size_rule(draft)
-    if price is None or draft.amount is None or draft.instrument.unit is not Unit.BASE:
+    if draft.quote_amount is not None:
+        step = draft.instrument.quote_step
+        money = (worth / step).to_integral_value(rounding) * step if step > 0 else worth
+        return msgspec.structs.replace(draft, quote_amount=money) if money > 0 else None
+    if price is None or price <= 0 or draft.amount is None:
         return None
-    amount = value / price
+    amount = draft.instrument.size_worth(price, worth)
     if rule.step > 0:
-        amount = (amount / rule.step).to_integral_value(ROUND_CEILING) * rule.step
-    if rule.maximum is not None and amount > rule.maximum:
+        amount = (amount / rule.step).to_integral_value(rounding) * rule.step
+    if rounding == ROUND_CEILING:
+        amount = max(amount, rule.minimum)
+    if amount <= 0 or amount < rule.minimum or (rule.maximum is not None and amount > rule.maximum):
         return None
-    return msgspec.structs.replace(draft, amount=max(amount, rule.minimum))
+    return msgspec.structs.replace(draft, amount=amount)
+
+
+def _smaller(draft: Draft, most: Decimal) -> Draft | None:
+    """`draft` with as much as the lot allows of `most`, or None where that is no order."""
+    rule = size_rule(draft)
+    amount = round_amount(most, rule) if most > 0 else ZERO
+    if not ZERO < amount <= most or (draft.amount is not None and amount >= draft.amount):
+        return None
+    return msgspec.structs.replace(draft, amount=amount)
 
 
 def _unit(draft: Draft) -> str:

@@ -179,6 +179,20 @@ class Instrument(Struct, frozen=True, kw_only=True):
             case Unit.INVERSE:
                 return size * self.multiplier / price if price else ZERO
 
+    def quote_value(self, price: Decimal, size: Decimal) -> Decimal:
+        """Value of `size` units at `price` in the quote asset, whatever it is settled in (QUANTO: in the settle asset)."""
+        return size * self.multiplier if self.unit is Unit.INVERSE else self.notional(price, size)
+
+    def size_worth(self, price: Decimal, worth: Decimal) -> Decimal:
+        """Units whose `quote_value` at `price` is `worth`, not rounded to the lot."""
+        match self.unit:
+            case Unit.BASE:
+                return worth / price
+            case Unit.LINEAR | Unit.QUANTO:
+                return worth / (price * self.multiplier)
+            case Unit.INVERSE:
+                return worth / self.multiplier
+
     def base_amount(self, size: Decimal, price: Decimal) -> Decimal:
         """`size` units in base units; `price` is needed for inverse contracts only."""
         match self.unit:

@@ -308,6 +308,7 @@ class Window(QMainWindow):
         self.ladder.price_chosen.connect(self.ticket.set_price)
         self.depth_chart.price_chosen.connect(self.ticket.set_price)
         self.browser.link_asked.connect(self.open_link)
+        self.browser.opened.connect(self._use_account)
         terminal.accounts.changed.connect(self._account_changed)
         terminal.desk.message.connect(self._notice)
         terminal.desk.armed_changed.connect(lambda _: self._refresh_bars())
@@ -514,7 +515,8 @@ class Window(QMainWindow):
         if self.feed is not None and self.feed.instrument.key in account.instruments:
             self.show_instrument(self.feed.instrument.key)
         elif account.instruments:
-            self.show_instrument(next(iter(account.instruments)))
+            shown = (row.key for row in account.instruments.values() if row.symbol in account.venue.demo_symbols)
+            self.show_instrument(next(shown, next(iter(account.instruments))))
 
     def _show_keys(self) -> None:
         box = QMessageBox(self)

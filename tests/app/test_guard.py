@@ -116,6 +116,14 @@ CANCELS = msgspec.structs.replace(INSTRUMENT, status=InstrumentStatus.CANCEL_ONL
         (DRAFT, {"sent_last_second": 10}, "rate"),
         (DRAFT, {"limits": Limits(max_amount=D("0.1"))}, "largest order"),
         (DRAFT, {"limits": Limits(max_notional=D(49))}, "largest order"),
+        (DRAFT, {"repeated": 0.2}, "repeat"),
+        (draft(kind=OrderKind.STOP_LIMIT, trigger=D(100), price=D(106)), {}, "collar"),
+        (draft(kind=OrderKind.MARKET, price=None, amount=D(3)), {"limits": Limits(collar=D("0.01"))}, "collar"),
+        (
+            draft(kind=OrderKind.MARKET, price=None, amount=D(3), side=Side.SELL),
+            {"limits": Limits(collar=D("0.01"))},
+            "collar",
+        ),
         (draft(instrument=CLOSED), {}, "status"),
         (draft(instrument=CANCELS), {}, "status"),
     ],
@@ -146,6 +154,29 @@ def test_taking_every_fix_ends_in_an_order_that_passes_or_in_a_refusal_without_o
         assert fixable[0].rule not in rules
         subject = fixed
     assert not [problem for problem in check(subject, situation()) if problem.fix is not None]
+
+
+def test_a_market_order_down_the_book_is_offered_as_a_limit_at_the_collar() -> None:
+    """given asks up to 105 and a collar of 1 %, when 3 are bought at market, then a limit at 101 that does not rest is offered."""
+    moment = situation(limits=Limits(collar=D("0.01")))
+    problems = check(draft(kind=OrderKind.MARKET, price=None, amount=D(3)), moment)
+    fix = problems[0].fix
+    assert fix is not None
+    assert (fix.kind, fix.price, fix.tif) == (OrderKind.LIMIT, D(101), TimeInForce.IOC)
+    assert check(fix, moment) == []
+
+
+def test_a_market_order_larger_than_the_known_book_has_no_price() -> None:
+    moment = situation(limits=Limits(collar=D("0.5")), available={"USDT": D(10**6)})
+    wide = draft(instrument=msgspec.structs.replace(INSTRUMENT, market_size=None))
+    problems = check(msgspec.structs.replace(wide, kind=OrderKind.MARKET, price=None, amount=D(11)), moment)
+    assert [problem.rule for problem in problems] == ["collar"]
+    assert "holds less" in problems[0].text
+
+
+def test_a_repetition_is_let_through_after_its_time_and_where_the_guard_is_off() -> None:
+    assert check(DRAFT, situation(repeated=0.6)) == []
+    assert check(DRAFT, situation(repeated=0.0, limits=Limits(repeat_seconds=None))) == []
 
 
 @given(price=st.decimals("0.01", "100000", places=6), side=st.sampled_from(Side))
@@ -204,6 +235,112 @@ def test_more_than_the_book_holds_is_said() -> None:
 PERP = msgspec.structs.replace(
     INSTRUMENT, market=Market.PERP, unit=Unit.LINEAR, multiplier=D("0.01"), size=SizeRule(step=D(1), minimum=D(1))
 )
+
+
+INVERSE = msgspec.structs.replace(
+    INSTRUMENT,
+    symbol="BTC-USD",
+    quote="USD",
+    settle="BTC",
+    market=Market.PERP,
+    unit=Unit.INVERSE,
+    multiplier=D(10),
+    size=SizeRule(step=D(1), minimum=D(1)),
+    market_size=None,
+    min_notional=D(0),
+)
+
+
+def test_inverse_contracts_are_limited_in_quote_and_margined_in_base() -> None:
+    """given contracts of 10 USD, when 60 are bought at 100, then that is 600 USD of limits and 6 BTC of value."""
+    contracts = draft(instrument=INVERSE, amount=D(60))
+    said = estimate(contracts, situation(available={"BTC": D(7)}))
+    assert said.notional == D(600)
+    assert said.fee == D(6) * D("0.001")
+    assert said.left == D(1)
+    assert check(contracts, situation(available={"BTC": D(6)}, limits=Limits(max_notional=D(600)))) == []
+    over = check(contracts, situation(available={"BTC": D(6)}, limits=Limits(max_notional=D(595))))
+    assert [problem.rule for problem in over] == ["largest order"]
+    assert over[0].fix is not None
+    assert over[0].fix.amount == D(59)
+    poor = check(contracts, situation(available={"BTC": D("5.95")}))
+    assert [problem.rule for problem in poor] == ["funds"]
+    limit = Limits(max_position_notional=D(900))
+    full = check(contracts, situation(available={"BTC": D(6)}, limits=limit, position=D(40)))
+    assert [problem.rule for problem in full] == ["position limit"]
+    assert full[0].fix is not None
+    assert full[0].fix.amount == D(50)
+
+
+def test_the_average_of_an_inverse_contract_is_what_its_fills_are_worth_together() -> None:
+    """given 1 contract at 100.5 and 1 at 101, then their average is the price at which 2 have the same value."""
+    said = estimate(draft(instrument=INVERSE, kind=OrderKind.MARKET, price=None, amount=D(2)), situation())
+    assert said.average is not None
+    together = INVERSE.notional(D("100.5"), D(1)) + INVERSE.notional(D(101), D(1))
+    assert round(INVERSE.notional(said.average, D(2)), 20) == round(together, 20)
+
+
+@given(
+    price=st.decimals("0.01", "100000", places=2).filter(bool),
+    worth=st.decimals("1", "1000000", places=2),
+    unit=st.sampled_from(Unit),
+    multiplier=st.sampled_from([D("0.001"), D(1), D(10), D(100)]),
+)
+def test_size_and_worth_are_each_others_inverse(
+    price: Decimal, worth: Decimal, unit: Unit, multiplier: Decimal
+) -> None:
+    instrument = msgspec.structs.replace(INSTRUMENT, unit=unit, multiplier=multiplier)
+    back = instrument.quote_value(price, instrument.size_worth(price, worth))
+    assert abs(back - worth) <= worth * D("1e-20")
+
+
+@given(
+    price=st.decimals("50", "160", places=2),
+    amount=st.integers(1, 3000).map(D),
+    side=st.sampled_from(Side),
+    unit=st.sampled_from([PERP, INVERSE]),
+    position=st.integers(-100, 100).map(D),
+    working=st.integers(0, 100).map(D),
+    most=st.integers(1, 2000).map(D),
+)
+def test_fixes_of_contracts_mend_what_they_say_and_never_ask_for_more(
+    price: Decimal,
+    amount: Decimal,
+    side: Side,
+    unit: Instrument,
+    position: Decimal,
+    working: Decimal,
+    most: Decimal,
+) -> None:
+    moment = situation(
+        limits=Limits(max_notional=most, max_position_notional=most * 2),
+        available={"USDT": D(500), "BTC": D(2)},
+        position=position,
+        working=working,
+        leverage=D(5),
+    )
+    subject = draft(instrument=unit, price=price, amount=amount, side=side)
+    for _ in range(12):
+        fixable = [problem for problem in check(subject, moment) if problem.fix is not None]
+        if not fixable:
+            break
+        fixed = fixable[0].fix
+        assert fixed is not None
+        if fixable[0].rule in ("largest order", "position limit", "funds"):
+            assert fixed.amount is not None
+            assert subject.amount is not None
+            assert fixed.amount < subject.amount
+        rules = {problem.rule for problem in check(fixed, moment) if problem.field == fixable[0].field}
+        assert fixable[0].rule not in rules
+        subject = fixed
+    assert not [problem for problem in check(subject, moment) if problem.fix is not None]
+
+
+def test_only_what_opens_needs_margin() -> None:
+    """given 100 long, when 150 are sold, then the margin of 50 is asked for."""
+    flips = draft(instrument=PERP, amount=D(150), side=Side.SELL)
+    assert check(flips, situation(available={"USDT": D(50)}, position=D(100))) == []
+    assert [p.rule for p in check(flips, situation(available={"USDT": D(49)}, position=D(100)))] == ["funds"]
 
 
 def test_margin_counts_leverage_and_closing_needs_none() -> None:

@@ -57,10 +57,9 @@ class Market:
             self.order("street", Side.SELL, "1", str(62_800 + step), key="perp:BTC-USDT")
 
     def order(self, account: str, side: Side, amount: str, price: str, key: str = "spot:BTC-USDT") -> int:
-        """A limit order at the exchange."""
-        return self.server.exchange.place(
-            account, NewOrder(key=key, side=side, amount=D(amount), price=D(price))
-        ).id
+        """A limit order at the exchange, now."""
+        self.server.exchange.advance(time.time_ns() // 1_000_000)
+        return self.server.exchange.place(account, NewOrder(key=key, side=side, amount=D(amount), price=D(price))).id
 
 
 Scenario = Callable[[Terminal, Market], Awaitable[None]]
@@ -193,7 +192,9 @@ def test_orders_money_and_positions_survive_a_restart(tmp_path: Path, monkeypatc
         await until(lambda: PERP in account.positions, "the position")
         kept.update(
             resting=resting.id,
-            balances={key: (row.total, row.held) for key, row in account.balances.items() if row.total and key[0] == "spot"},
+            balances={
+                key: (row.total, row.held) for key, row in account.balances.items() if row.total and key[0] == "spot"
+            },
             margin=account.balances["usdm", "USDT"].total,
             position=account.positions[PERP].size,
             entry=account.positions[PERP].entry,

@@ -451,12 +451,13 @@ class Detail(QScrollArea):
         """Why an environment can't be started, or nothing."""
         if not entry.implemented:
             return "No connector in this build"
-        if environment is Environment.PAPER:
-            return "Not in this build"
         if environment is Environment.PRACTICE:
             return ""
         if entry.closed:
-            return f"{entry.row.name} closed {entry.today.since}".strip()
+            closed = f"{entry.row.name} closed {entry.today.since}".strip()
+            return f"{closed}: no live books to trade on paper" if environment is Environment.PAPER else closed
+        if environment is Environment.PAPER:
+            return ""
         if environment is Environment.TESTNET and not entry.has_testnet:
             return f"{entry.row.name} has none"
         try:
@@ -476,7 +477,8 @@ class Detail(QScrollArea):
 
     async def _start(self, account: Account) -> None:
         await account.start()
-        self.browser.opened.emit(account.id)
+        if account.session is not None:
+            self.browser.opened.emit(account.id)
 
     def _add_key_form(self, column: QVBoxLayout, entry: Entry) -> None:
         venue = connectors.load(entry.row.slug)
