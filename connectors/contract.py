@@ -79,11 +79,25 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`weight` units of the bucket named `bucket` (see `Bucket`); `scope` splits a bucket by market, account or endpoint."""
+    """`weight` units of the bucket named `bucket` (see `Bucket`); `scope` splits a bucket by market, account or endpoint.
+
+    Where touching an order costs more the younger it is (Kraken), `by_age` holds (seconds, weight) pairs, rising: younger than
+    that, `weight` more than the plain one. `since` is when the order was made (ms), None if unknown: then it counts as new.
+    """
 
     bucket: str
     weight: float = 1
     scope: str = ""
+    by_age: tuple[tuple[float, float], ...] = ()
+    since: int | None = None
+
+    def at(self, now_ms: int) -> Cost:
+        """This cost as of now, its age counted."""
+        if not self.by_age:
+            return self
+        age = 0.0 if self.since is None else (now_ms - self.since) / 1000
+        more = next((weight for below, weight in self.by_age if age < below), 0.0)
+        return Cost(self.bucket, self.weight + more, self.scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,7 +456,8 @@ class Proof(Enum):
 class BookRule:
     """How a book of this family is made and proven whole.
 
-    `cut`: levels beyond this count a side are deleted by the client after every update (Kraken). `horizon`: beyond the
+    `cut`: levels beyond this count a side are deleted by the client after every update (Kraken); a snapshot that names
+    its `depth` sets the count. `horizon`: beyond the
     snapshot's outermost prices the book is unknown until levels there change. `resets`: a snapshot in the stream may
     come at any time and replaces the book. `checksum` computes what the venue sends, from the book; `checksum_levels`
     says how many levels a side it sees. `first_within` seconds after the subscription without an image = failed.

@@ -105,6 +105,7 @@ class BookSync:
         self._life_at = 0.0
         self._crossed_since: float | None = None
         self._snapshot_mid = 0.0
+        self._cut = rule.cut
 
     # -----------------------------------------------------------------------------------------------------------------
     # What the connection tells
@@ -312,7 +313,8 @@ class BookSync:
         self.need = None
         self._note_horizon(event)
         if self.rule.cut is not None:
-            self.book.cut(self.rule.cut)
+            self._cut = event.depth or self.rule.cut
+            self.book.cut(self._cut)
         if event.checksum is not None and not self._verify(event.checksum, now):
             return
         for delta in held:
@@ -367,8 +369,8 @@ class BookSync:
             self.last_id = event.last
         self.event_time = event.time
         self.counters.applied += count
-        if self.rule.cut is not None:
-            self.book.cut(self.rule.cut)
+        if self._cut is not None:
+            self.book.cut(self._cut)
         if event.checksum is not None and not self._verify(event.checksum, now):
             return
         self._crossed(now)

@@ -52,6 +52,7 @@ from connectors.errors import (
     AuthenticationFailed,
     ClockSkewed,
     NoSuchAccount,
+    NonceTooLow,
     NotSent,
     NotSupported,
     OutcomeUnknown,
@@ -545,7 +546,7 @@ class Session:
 
     async def _step(self, step: Step, family: Family) -> Any:
         skewed = False
-        attempt = 0
+        attempt = low = 0
         while True:
             attempt += 1
             try:
@@ -556,6 +557,14 @@ class Session:
                 skewed = True  # certainly not executed: correct the clock and sign anew
                 self._clock.forget()
                 await self.refresh_clock()
+            except NonceTooLow:
+                low += (
+                    1  # certainly not executed: overtaken on the way, or another program or an earlier clock was ahead
+                )
+                if low > 2:
+                    raise
+                if low == 2:
+                    self._clock.leap()
             except RateLimited as error:
                 self._limits[family.name].refused(step.costs, error.retry_after, banned=error.banned)
                 if attempt >= TRIES or not step.effect.repeatable or error.banned:
@@ -566,7 +575,8 @@ class Session:
                 await asyncio.sleep(self._chance.uniform(0, 0.2 * 2**attempt))
 
     async def _once(self, step: Step, family: Family) -> Any:
-        await self._limits[family.name].take(step.costs, step.effect)
+        now = self._clock.ms()
+        await self._limits[family.name].take([cost.at(now) for cost in step.costs], step.effect)
         if isinstance(step, Ask):
             link = self._link_of_role(family, step.endpoint)
             if link is None:

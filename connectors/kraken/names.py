@@ -1,0 +1,60 @@
+"""Kraken's names: BTC/USD on WebSocket v2, XBTUSD, XXBTZUSD or XBT/USD over REST, and XXBT, ZUSD for what an account holds.
+
+Source: AssetPairs and Assets of the REST API. Prefixes are never stripped by rule (XTZ and ZRX are real names): the lists tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.model import Instrument
+
+_TODAY = {"XBT": "BTC", "XDG": "DOGE"}
+_OLD = {new: old for old, new in _TODAY.items()}
+
+
+def today(asset: str) -> str:
+    """XBT -> BTC, XDG -> DOGE; every other name is the same everywhere."""
+    return _TODAY.get(asset, asset)
+
+
+def wire_of(wsname: str) -> str:
+    """A pair's name on WebSocket v2, of its name on v1: XBT/USD -> BTC/USD."""
+    base, _, quote = wsname.partition("/")
+    return f"{today(base)}/{today(quote)}"
+
+
+def rest_pair(instrument: Instrument) -> str:
+    """A pair's name over REST: its altname where the list was read, else as altnames are made."""
+    found = instrument.extra.get("pair")
+    return found or _OLD.get(instrument.base, instrument.base) + _OLD.get(instrument.quote, instrument.quote)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`pairs`: every name that a pair has over REST -> its v2 name. `assets`: an asset's id -> its name of today."""
+
+    pairs: Mapping[str, str] = field(default_factory=dict)
+    assets: Mapping[str, str] = field(default_factory=dict)
+
+    def asset(self, name: str) -> str:
+        """XXBT -> BTC; what is staked or lent keeps its suffix: XXBT.B -> BTC.B."""
+        base, dot, suffix = name.partition(".")
+        return today(self.assets.get(base, base)) + dot + suffix
+
+
+def pairs_of(rows: Mapping[str, Any]) -> dict[str, str]:
+    """All REST names of all pairs, of an AssetPairs answer."""
+    found = {}
+    for name, row in rows.items():
+        if row.get("wsname"):
+            wire = wire_of(row["wsname"])
+            found.update(dict.fromkeys((name, row.get("altname", name), row["wsname"]), wire))
+    return found
+
+
+def assets_of(rows: Mapping[str, Any]) -> dict[str, str]:
+    """Ids and altnames, of an Assets answer."""
+    return {name: row.get("altname", name) for name, row in rows.items()}
