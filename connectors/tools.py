@@ -118,7 +118,9 @@ def _flow(call: Mapping[str, Any], family: Family, venue: Venue) -> Flow[Any]:
         case "cancel":
             return trading.cancel(ref, facts, socket=socket)
         case "cancel_all":
-            return trading.cancel_all(instrument, facts)
+            return trading.cancel_all(instrument if "symbol" in call else None, facts)
+        case "cancel_all_after":
+            return trading.dead_man(instrument if "symbol" in call else None, float(call["seconds"]), facts)
         case "amend":
             price = Decimal(call["price"]) if "price" in call else None
             amount = Decimal(call["amount"]) if "amount" in call else None

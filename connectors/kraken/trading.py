@@ -83,7 +83,7 @@ def made_at(name: str) -> int | None:
 
 
 class KrakenTrading(Trading):
-    """Operations of the spot market. Needs `names` (see `login`) to read what REST calls by its own names."""
+    """Operations of the spot market. REST names pairs and assets its own way: `names` tells."""
 
     # public
 
@@ -143,9 +143,9 @@ class KrakenTrading(Trading):
     # account
 
     def login(self) -> Flow[Mapping[str, Any]]:
-        """The names that REST uses. The token proved the key; what it may do is not told."""
-        names = yield from _names({})
-        return {"names": names, "key": KeyInfo(note="Kraken does not tell what a key may do")}
+        """The names of assets. The token proved the key; what it may do is not told."""
+        assets = yield _public("Assets", assets_of)
+        return {"assets": assets, "key": KeyInfo(note="Kraken does not tell what a key may do")}
 
     def balances(self, facts: Mapping[str, Any]) -> Flow[list[Balance]]:
         """BalanceEx: the only source of what open orders hold."""
@@ -299,7 +299,9 @@ class KrakenTrading(Trading):
                 or (page.start is None and (len(found) >= page.limit or pages >= 5))
             ):
                 break
-        ordered = sorted(found.values(), key=lambda fill: (fill.time, fill.id))
+        ordered = list(found.values())
+        ordered.reverse()  # fills of one millisecond keep the venue's order
+        ordered.sort(key=lambda fill: fill.time)
         if page.after in found:
             ordered = ordered[ordered.index(found[page.after]) + 1 :]
         ordered = [
@@ -416,12 +418,14 @@ def token_call() -> Call:
 
 
 def _names(facts: Mapping[str, Any]) -> Flow[Names]:
-    found = facts.get("names")
-    if isinstance(found, Names):
-        return found
-    assets = yield _public("Assets", assets_of)
-    pairs = yield _public("AssetPairs", pairs_of)
-    return Names(pairs, assets)
+    """From what the session listed and the login read; asked for where that is missing."""
+    assets: Mapping[str, str] | None = facts.get("assets")
+    if assets is None:
+        assets = yield _public("Assets", assets_of)
+    listed: Mapping[str, Instrument] | None = facts.get("instruments")
+    if listed is None:
+        return Names((yield _public("AssetPairs", pairs_of)), assets or {})
+    return Names({name: row.wire for row in listed.values() for name in row.extra.values()}, assets or {})
 
 
 def _form_fields(order: OrderRequest) -> list[tuple[str, str]]:

@@ -51,8 +51,8 @@ from connectors.contract import (
 from connectors.errors import (
     AuthenticationFailed,
     ClockSkewed,
-    NoSuchAccount,
     NonceTooLow,
+    NoSuchAccount,
     NotSent,
     NotSupported,
     OutcomeUnknown,
