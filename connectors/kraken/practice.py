@@ -124,7 +124,7 @@ class KrakenPractice(VenuePractice):
         acted = False
         try:
             if kind == "public" and method in self._get:
-                if not self._public.take(1, now_ms):
+                if not self._public.take(1, now_ms) and self.limited:
                     raise KrakenError("EGeneral:Too many requests")
                 result = self._get[method](request.params)
             elif kind == "private" and method in self._post:
@@ -133,7 +133,7 @@ class KrakenPractice(VenuePractice):
                 handler, weight, acted = self._post[method]
                 account, params = self._signed(request)
                 counter = self._counters.setdefault(account, Leak(20, 0.5))
-                if weight and not counter.take(weight, now_ms):
+                if weight and not counter.take(weight, now_ms) and self.limited:
                     raise KrakenError("EAPI:Rate limit exceeded")
                 result = handler(account, params)
             else:
@@ -487,6 +487,7 @@ class KrakenPractice(VenuePractice):
 
     def _at(self, now_ms: int) -> None:
         self.now_ms = self.orders.now_ms = self.hub.now_ms = now_ms
+        self.orders.limited = self.limited
 
     def is_book(self, frame: str | bytes) -> bool:
         """Snapshots and updates of the book channel."""

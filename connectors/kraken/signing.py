@@ -125,7 +125,7 @@ _BY_TEXT: tuple[tuple[str, type[VenueError]], ...] = (
     ("EGeneral:Too many requests", RateLimited),
     ("EGeneral:Invalid arguments:price", BadPrice),
     ("EGeneral:Invalid arguments:volume", BadSize),
-    ("EGeneral:Invalid arguments:cl_ord_id", InvalidOrder),
+    ("EGeneral:Invalid arguments:cl_ord_id", DuplicateOrder),  # ours are well formed, so it can only be taken
     ("EGeneral:Invalid arguments", InvalidOrder),
     ("EGeneral:Internal error", OutcomeUnknown),
     ("EDatabase:", OutcomeUnknown),
@@ -172,7 +172,9 @@ def refusal(text: str, effect: Effect, status: int | None = None, now_ms: int = 
 
 
 def _pause(text: str, now_ms: int) -> float | None:
-    """`EService: Throttled: <unix time>` says until when; the others say nothing."""
+    """`EService: Throttled: <unix time>` says until when. The counters say nothing; they fall by one or two in a few seconds."""
+    if text.startswith(("EAPI:", "EOrder:")):
+        return 5.0
     last = text.rpartition(":")[2].strip()
     if "Throttled" not in text or not last.isascii() or not last.isdigit() or not now_ms:
         return None

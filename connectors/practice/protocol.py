@@ -89,7 +89,7 @@ class VenuePractice(ABC):
     """A venue's own end. `hosts` maps each real base URL to (label, path below the label's root).
 
     `credentials` is a key of the account "trader", `other` one of the account "other"; both may trade. `listings` is what
-    the exchange behind it lists.
+    the exchange behind it lists. `limited` off: requests are never refused for being too many.
     """
 
     slug: str
@@ -97,6 +97,7 @@ class VenuePractice(ABC):
     credentials: Mapping[str, str]
     other: Mapping[str, str]
     listings: tuple[Listing, ...] = DEFAULT
+    limited: bool = True
 
     @abstractmethod
     def http(self, request: HttpRequest, now_ms: int) -> HttpAnswer:

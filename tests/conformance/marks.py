@@ -56,10 +56,13 @@ class Scenario:
 # (column or venue, scenario): why the venue cannot have it.
 CANNOT: dict[tuple[str, str], str] = {
     ("binance spot", "login_expires"): "the signed subscription lives as long as its socket; nothing expires",
+    ("kraken", "login_expires"): "a token expires only before its use, then it lives as long as its socket",
 }
 
 # (column or venue, scenario): the fault is harmless or invisible there, the book is equal all the same, nothing is counted.
-UNSEEN: dict[tuple[str, str], str] = {}
+UNSEEN: dict[tuple[str, str], str] = {
+    ("kraken", "update_duplicated"): "sizes are absolute and nothing is numbered: what comes twice is the same book",
+}
 
 
 def cannot(column: Column, scenario: Scenario) -> str:

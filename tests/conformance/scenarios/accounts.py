@@ -58,6 +58,7 @@ async def five_hundred_orders(bench: Bench) -> None:
     chance, able = bench.chance, bench.family.capabilities
     for limits in client.session._limits.values():
         limits._buckets = {}  # the venue's own limits are another scenario's business
+    bench.practice.limited = False
     resting = []
     for number in range(500):
         side = Side.BUY if chance.random() < 0.5 else Side.SELL
