@@ -80,6 +80,7 @@ class Account(QObject):
         self.positions: dict[str, Position] = {}
         self.version = 0  # of balances and positions
         self.recorder: Recorder | None = None
+        self.keyed = False  # whether it can hold orders: it was started with a key, or trades on paper
         self._owner = owner
         self._fees: dict[str, Fees] = {}
         self._fees_asked: set[str] = set()
@@ -134,6 +135,7 @@ class Account(QObject):
         self._set(AccountState.CONNECTING, "Connecting")
         try:
             hosts, secrets = await self._where()
+            self.keyed = bool(secrets) or self.environment is Environment.PAPER
             if secrets:
                 self._owner.hide(secrets)
 
@@ -175,6 +177,8 @@ class Account(QObject):
 
     async def _where(self) -> tuple[dict[str, str], dict[str, str]]:
         """Hosts and secrets for the environment. Raises VenueError with an honest sentence where there is no way."""
+        if self.environment is Environment.PRACTICE and self.venue.slug in self._owner.served:
+            return self._owner.served[self.venue.slug]
         if self.environment is Environment.PRACTICE:
             from connectors.practice.server import PracticeServer
 
@@ -382,7 +386,10 @@ class Account(QObject):
 
 
 class Accounts(QObject):
-    """All accounts. `focus` is the one that new panels and the ticket use. `changed` gives an account's id."""
+    """All accounts. `focus` is the one that new panels and the ticket use. `changed` gives an account's id.
+
+    `served`: hosts and credentials, by venue, of practice exchanges that run elsewhere on this machine already.
+    """
 
     changed = Signal(str)
     focus_changed = Signal(str)
@@ -404,6 +411,7 @@ class Accounts(QObject):
         self.hosts: dict[str, Mapping[str, str]] = {}  # by venue: other addresses in place of the real ones
         self.accounts: dict[str, Account] = {}
         self.observers: list[AccountObserver] = []
+        self.served: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
         self.market: Callable[[Event, Instrument, Environment], None] = lambda event, instrument, environment: None
         self._hide = hide
         self._focus = ""

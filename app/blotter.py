@@ -15,13 +15,13 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 from PySide6.QtCore import QObject, Signal
 
-from app.journal import FillRecord, Intent, Journal, JournalUnavailable, Record
+from app.journal import FillRecord, Intent, Journal, JournalUnavailable, Note, Record
 from app.orders import Draft, Event, Moment, Order
 from connectors.model import Fill, Instrument, OrderKind, OrderRequest, OrderStatus, OrderUpdate, TimeInForce
 
@@ -75,42 +75,49 @@ class Blotter(QObject):
         self.fills: list[OwnFill] = []
         self.placing: set[str] = set()
         self._by_client: dict[tuple[str, str], Order] = {}
-        self._by_venue: dict[tuple[str, str], Order] = {}
+        self._by_venue: dict[tuple[str, str, str, str], Order] = {}  # venue ids are unique within an instrument only
         self._known_fills: set[tuple[str, str, str]] = set()
         self._reached: dict[tuple[str, str], Decimal] = {}  # of orders whose fills are derived, by account and venue id
         self._parked: deque[tuple[str, str, OrderUpdate | Fill]] = deque(maxlen=PARKED)
-        self._wake: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     async def load(self) -> None:
         """Take up the orders whose end was not seen. They are in doubt until their venue has told."""
+        self.journal.listen(self.tell)
         try:
             records = await self.journal.unfinished()
-            fills = await self.journal.fills()
+            self._known_fills = await self.journal.fill_keys()
+            fills = {record.id: await self.journal.fills(order_id=record.id) for record in records}
         except JournalUnavailable:
-            records, fills = [], []
-        for record in fills:
-            self._known_fills.add((record.account, record.instrument, record.fill_id))
-            if '"through"' in record.detail:
-                self._reaches(record.account, msgspec.json.decode(record.detail, type=Fill, strict=False))
+            records, fills = [], {}
         for record in records:
-            self._restore(record)
+            self._restore(record, fills[record.id])
         if self.journal.problem:
             self.tell("danger", self.journal.problem)
 
-    def wake(self, order: Order) -> asyncio.Event:
-        """An event that is set at the next change of `order`; `sleep_well` forgets it."""
-        return self._wake.setdefault(order.id, asyncio.Event())
-
-    def sleep_well(self, order: Order) -> None:
-        """Nobody waits for changes of `order` any more."""
-        self._wake.pop(order.id, None)
+    async def next_change(self, order: Order, seconds: float) -> bool:
+        """Wait for the next change of `order`, or a nudge; False if none came in time."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(order.id, set())
+        waiting.add(waiter)
+        try:
+            await asyncio.wait_for(waiter, seconds)
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            waiting.discard(waiter)
+            if not waiting:
+                self._waiting.pop(order.id, None)
 
     def nudge(self, order_id: str) -> bool:
         """Wake whoever waits for this order; False if nobody does."""
-        event = self._wake.get(order_id)
-        if event is not None:
-            event.set()
-        return event is not None
+        waiting = list(self._waiting.get(order_id, ()))
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+        return bool(waiting)
 
     def known_as(self, order: Order, client_id: str) -> None:
         """`order` goes on, or will go on, under this client id too."""
@@ -140,6 +147,7 @@ class Blotter(QObject):
 
     def heard(self, account: Account, update: OrderUpdate, family: str) -> None:
         """News of an order, ours or not."""
+        update.family = update.family or family
         order = self.find(account.id, update)
         if order is not None:
             self.learn(order, update)
@@ -147,57 +155,73 @@ class Blotter(QObject):
         if self.placing_at(account.id):
             self._parked.append((account.id, family, update))  # may be one of ours whose answer is on its way
         elif update.status is not UNSET and not update.status.is_final:
-            self._adopt(account, update, family)
+            self.adopt(account, update, family)
 
-    def filled(self, account: Account, fill: Fill, family: str) -> None:
-        """An execution of this account; counted and told once."""
+    def filled(self, account: Account, fill: Fill, family: str) -> bool:
+        """An execution of this account; counted and told once. True if it was news."""
         instrument = account.instrument(fill.wire, family)
         if instrument is None:
-            return
-        order = self._by_venue.get((account.id, fill.venue_id)) or self._by_client.get((account.id, fill.client_id))
+            return False
+        order = self._by_client.get((account.id, fill.client_id)) if fill.client_id else None
+        if order is None or (order.venue_id and fill.venue_id and fill.venue_id not in order.ids):
+            order = self._by_venue.get((account.id, family, fill.wire, fill.venue_id))
         if order is None and self.placing_at(account.id):
             self._parked.append((account.id, family, fill))
-            return
+            return False
         key = (account.id, instrument.key, fill.id)
-        part = key not in self._known_fills and self._reaches(account.id, fill)
-        new = key not in self._known_fills and not part
-        if not part:
-            self._known_fills.add(key)
-            detail = msgspec.json.encode(fill, order="sorted").decode()
-            self.journal.fill(
-                FillRecord(account.id, instrument.key, fill.id, order.id if order else None, fill.time, detail)
-            )
-        if order is not None and order.add_fill(fill, now_ms()):
-            self.note(order, "fill", {"id": fill.id, "price": str(fill.price), "amount": str(fill.amount)})
+        before = order.filled if order is not None else None
+        counted = order is not None and order.add_fill(fill, now_ms())
+        part = order is not None and not counted and fill.through is not None and key not in self._known_fills
+        if part:
+            return False  # of one that was told before in other steps
+        new = key not in self._known_fills
+        self._known_fills.add(key)
+        detail = msgspec.json.encode(fill, order="sorted").decode()
+        self.journal.fill(
+            FillRecord(account.id, instrument.key, fill.id, order.id if order else None, fill.time, detail)
+        )
+        if order is not None and counted:
+            facts = {"id": fill.id, "price": str(fill.price), "amount": str(fill.amount), "filled": str(order.filled)}
+            self.note(order, "fill", facts)
+        if order is not None and (counted or order.filled != before or new):
             self.changed(order)
         if new:
             own = OwnFill(account=account.id, instrument=instrument, order=order.id if order else "", fill=fill)
             self.fills.append(own)
             self.fill_added.emit(own)
+        return new
 
-    def _reaches(self, account_id: str, fill: Fill) -> bool:
-        """Whether a derived fill is part of one that is known, told by a venue in one step then and in several now."""
-        if fill.through is None:
-            return False
-        mark = (account_id, fill.venue_id)
-        reached = self._reached.get(mark, Decimal(0))
-        self._reached[mark] = max(reached, fill.through)
-        return fill.through <= reached
-
-    def learn(self, order: Order, update: OrderUpdate) -> None:
-        """Take in what the venue said of one of ours; every change is journalled and told."""
+    def learn(self, order: Order, update: OrderUpdate) -> bool:
+        """Take in what the venue said of one of ours; every change is journalled and told. True if it was one."""
+        client_id = order.client_id
         if not order.learn(update, now_ms()):
-            return
+            return False
         if order.venue_id:
-            self._by_venue[order.account, order.venue_id] = order
+            self._by_venue[self._venue_key(order, order.venue_id)] = order
+        if order.client_id != client_id:
+            self.known_as(order, order.client_id)
         detail = {
             "status": order.status.value,
             "filled": str(order.filled),
             "venue_id": order.venue_id,
+            "client_id": order.client_id,
+            "price": str(order.price) if order.price is not None else "",
+            "amount": str(order.amount) if order.amount is not None else "",
+            "algo": order.algo,
             "reason": update.reason,
         }
         self.note(order, "venue", detail)
         self.changed(order)
+        return True
+
+    @staticmethod
+    def _venue_key(order: Order, venue_id: str) -> tuple[str, str, str, str]:
+        return (order.account, order.instrument.family, order.instrument.wire, venue_id)
+
+    def placed(self, order: Order) -> None:
+        """The place request of `order` is no longer on its way; what was parked for it, or for nobody, is taken in."""
+        self.placing.discard(order.id)
+        self.unpark(order)
 
     def unpark(self, order: Order) -> None:
         """Events that came before the answer which named the order."""
@@ -205,7 +229,7 @@ class Blotter(QObject):
         self._parked.clear()
         account = self._accounts.accounts.get(order.account)
         for account_id, family, event in waiting:
-            mine = account_id == order.account and event.venue_id and event.venue_id == order.venue_id
+            mine = account_id == order.account and event.venue_id and event.venue_id in order.ids
             if mine and account is not None:
                 self.take(account, event, family)
             else:
@@ -218,11 +242,11 @@ class Blotter(QObject):
                 if owner is not None:
                     self.take(owner, event, family)
 
-    def _adopt(self, account: Account, update: OrderUpdate, family: str) -> None:
-        """An order that was placed elsewhere."""
+    def adopt(self, account: Account, update: OrderUpdate, family: str, text: str = "") -> Order | None:
+        """An order that was placed elsewhere, or that stands although its end had been concluded here."""
         instrument = account.instrument(update.wire, family)
         if instrument is None or update.side is UNSET:
-            return
+            return None
         moment = now_ms()
         order = Order(
             id=uuid.uuid4().hex,
@@ -242,9 +266,13 @@ class Blotter(QObject):
             updated=moment,
             external=True,
         )
+        order.history.append(Moment(moment, "found", text or "Placed elsewhere; found at the venue."))
         self.add(order)
         asyncio.ensure_future(self._write_external(self.write_down(order)))  # noqa: RUF006 - it ends by itself
+        self.note(order, "found", {"text": order.history[-1].text})
         self.learn(order, update)
+        order.text = order.text or text
+        return order
 
     async def _write_external(self, written: Awaitable[None]) -> None:
         try:
@@ -252,59 +280,42 @@ class Blotter(QObject):
         except (JournalUnavailable, ValueError) as error:
             _log.warning("an external order was not journalled: %s", error)
 
-    def _restore(self, record: Record) -> None:
+    def _restore(self, record: Record, fills: list[FillRecord]) -> None:
         """An order of an earlier run whose end was not seen."""
         try:
-            draft = msgspec.json.decode(record.request, type=Draft, strict=False)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            order = order_of(record)
+            for row in reversed(fills):
+                order.add_fill(msgspec.json.decode(row.detail, type=Fill, strict=False), row.time)
+        except (msgspec.ValidationError, msgspec.DecodeError, ArithmeticError) as error:
             self.tell(
                 "danger", f"Order {record.id} in the journal cannot be read ({error}). Look at the venue's own list."
             )
             return
-        order = Order(
-            id=record.id,
-            client_id=record.client_ids[-1] if record.client_ids else "",
-            account=record.account,
-            instrument=draft.instrument,
-            side=draft.side,
-            kind=draft.kind,
-            tif=draft.tif,
-            amount=draft.amount,
-            quote_amount=draft.quote_amount,
-            price=draft.price,
-            trigger=draft.trigger,
-            post_only=draft.post_only,
-            reduce_only=draft.reduce_only,
-            created=record.created,
-            updated=record.events[-1][0] if record.events else record.created,
-            external=record.external,
-        )
-        order.earlier.update(record.client_ids[:-1])
-        for moment, what, _, detail in record.events:
-            order.history.append(Moment(moment, what))
-            facts = msgspec.json.decode(detail)
-            order.venue_id = facts.get("venue_id") or order.venue_id
-            order.filled = max(order.filled, Decimal(facts.get("filled") or 0))
-            if what == "replaced":
-                order.venue_id = ""
-        order.acknowledged = bool(order.venue_id)
         self.add(order)
-        for earlier in order.earlier:
-            self._by_client[order.account, earlier] = order
-        order.happen(
-            Event.LOST, now_ms(), "Fathom ended before its end was seen; asking as soon as the account is connected."
-        )
-        if order.venue_id:
-            self._by_venue[order.account, order.venue_id] = order
+        for known in (*order.earlier, *order.offered):
+            self._by_client[order.account, known] = order
+        words = "Fathom ended before its end was seen; asking as soon as the account is connected."
+        asked = [what for _, what, _, _ in record.events if what in (Event.CANCEL_ASKED, Event.CANCEL_REFUSED)]
+        if asked[-1:] == [Event.CANCEL_ASKED]:
+            words += " You had asked to cancel it; do so again if it still stands."
+        order.happen(Event.LOST, now_ms(), words)
+        for venue_id in (order.venue_id, *order.earlier):
+            if venue_id:
+                self._by_venue[self._venue_key(order, venue_id)] = order
         self.order_changed.emit(order.id)
 
     def find(self, account_id: str, update: OrderUpdate) -> Order | None:
-        """The order that an update speaks of."""
-        for key in (update.venue_id, update.previous_id):
-            if key and (order := self._by_venue.get((account_id, key))) is not None:
-                return order
+        """The order that an update speaks of. An id of ours that another program used again names no order of ours."""
         for key in (update.client_id, update.previous_client_id):
-            if key and (order := self._by_client.get((account_id, key))) is not None:
+            order = self._by_client.get((account_id, key)) if key else None
+            if order is None:
+                continue
+            other = update.venue_id and order.venue_id and update.venue_id not in order.ids
+            if not (other and order.is_final and update.previous_id not in order.ids):
+                return order
+        for key in (update.venue_id, update.previous_id):
+            order = self._by_venue.get((account_id, update.family, update.wire, key)) if key else None
+            if order is not None:
                 return order
         return None
 
@@ -330,20 +341,33 @@ class Blotter(QObject):
         order.status = status
         self.happen(order, Event(status.value), text)
 
+    def not_replaced(self, order: Order, text: str) -> None:
+        """No new leg follows the one that ended."""
+        order.not_replaced(now_ms(), text)
+        self.note(order, order.state.value, {"text": text, "filled": str(order.filled)})
+        self.changed(order)
+
     def note(self, order: Order, what: str, detail: Mapping[str, object]) -> None:
         """Queue a line of the order's life for the journal."""
         self.journal.event(order.id, now_ms(), what, order.state.value, detail, final=order.is_final)
 
+    def say(self, order: Order, text: str) -> None:
+        """Other words about what is being done; journalled once, however often they are said."""
+        if order.text != text:
+            order.text = text
+            order.history.append(Moment(now_ms(), "said", text))
+            self.note(order, "said", {"text": text})
+        self.changed(order)
+
     def changed(self, order: Order) -> None:
         """Tell everybody who looks at this order."""
-        wake = self._wake.get(order.id)
-        if wake is not None:
-            wake.set()
+        self.nudge(order.id)
         self.order_changed.emit(order.id)
 
     def tell(self, level: str, text: str, order: Order | None = None, account: str = "") -> None:
         """Words for the trader, and for the log."""
         (_log.info if level == "info" else _log.warning)("%s", text)
+        self.journal.note(Note(now_ms(), account or (order.account if order else ""), f"told, {level}", text))
         self.message.emit(
             Notice(
                 level=level,
@@ -353,6 +377,60 @@ class Blotter(QObject):
                 time=now_ms(),
             )
         )
+
+
+def order_of(record: Record) -> Order:
+    """An order as its journalled life tells it. Raises msgspec.ValidationError or DecodeError for what can't be read."""
+    draft = msgspec.json.decode(record.request, type=Draft, strict=False)
+    order = Order(
+        id=record.id,
+        client_id=record.client_ids[0] if record.client_ids else "",
+        account=record.account,
+        instrument=draft.instrument,
+        side=draft.side,
+        kind=draft.kind,
+        tif=draft.tif,
+        amount=draft.amount,
+        quote_amount=draft.quote_amount,
+        price=draft.price,
+        trigger=draft.trigger,
+        post_only=draft.post_only,
+        reduce_only=draft.reduce_only,
+        created=record.created,
+        updated=record.events[-1][0] if record.events else record.created,
+        external=record.external,
+        sent=record.created,
+    )
+    order.offered.update(record.client_ids[1:])
+    for moment, what, _, detail in record.events:
+        facts = msgspec.json.decode(detail)
+        if what == "replaced":
+            order.replaced(
+                facts["client_id"],
+                Decimal(facts["amount"]),
+                Decimal(facts["price"]) if facts.get("price") else order.price,
+                moment,
+                Decimal(facts["carried"]),
+            )
+        else:
+            order.history.append(Moment(moment, what, facts.get("text") or facts.get("reason") or ""))
+        if what == "venue":
+            _retrace(order, facts)
+        order.filled = max(order.filled, Decimal(facts.get("filled") or 0))
+    order.offered -= {order.client_id, *order.earlier}
+    order.acknowledged = bool(order.venue_id)
+    return order
+
+
+def _retrace(order: Order, facts: Mapping[str, Any]) -> None:
+    for name in ("venue_id", "client_id"):
+        known, now = getattr(order, name), facts.get(name)
+        if now and now != known:
+            order.earlier.update({known} - {""})
+            setattr(order, name, now)
+    order.algo = facts.get("algo", order.algo)
+    order.price = Decimal(facts["price"]) if facts.get("price") else order.price
+    order.amount = Decimal(facts["amount"]) if facts.get("amount") else order.amount
 
 
 def draft_of(order: Order) -> Draft:
@@ -373,8 +451,11 @@ def draft_of(order: Order) -> Draft:
 
 
 def request_of(order: Order) -> OrderRequest:
-    """The same in the connectors' language."""
-    return draft_of(order).request(order.client_id)
+    """What went out last for this order, in the connectors' language: of a replaced order, its last leg."""
+    draft = draft_of(order)
+    if order.carried and draft.amount is not None:
+        draft = msgspec.structs.replace(draft, amount=draft.amount - order.carried)
+    return draft.request(order.client_id)
 
 
 def order_name(order: Order) -> str:

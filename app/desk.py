@@ -5,7 +5,10 @@ The promise: no order is ever lost, doubled or left in doubt without the trader 
 - An intent is durable in the journal, with its client id, before its request leaves.
 - Only two things are concluded from an error: `Refused` and `VenueUnavailable` mean *not executed*; everything else,
   bugs of ours included, makes the order UNKNOWN. The desk then asks the venue until it tells, and never sends again by itself.
-- A cancel is harmless to repeat, so it is repeated; when the venue does not find the order, the desk asks what became of it.
+- A cancel is harmless to repeat, so it is repeated until the order is over, whatever comes between; when the venue does not
+  find the order, the desk asks what became of it.
+- A change is native where the venue can, else cancel and place anew: the new leg is sent only after the venue has proven the
+  end of the old one and what it had filled, so that there is never more in the market than was asked for.
 - After each connect the journal and the venue are compared (`reconcile`) before orders may leave, then every minute.
   Orders that were placed elsewhere appear as external ones and can be cancelled.
 
@@ -26,18 +29,21 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 from PySide6.QtCore import QObject, Signal
 
 from app.blotter import Blotter, Notice, OwnFill, now_ms, order_name
+from app.deadman import DeadMan
 from app.guard import Estimate, Limits, Problem, Situation, check, estimate
-from app.inquiry import ASK_EVERY, Inquiry
+from app.inquiry import ASK_EVERY, Inquiry, update_matches
 from app.journal import Journal, JournalUnavailable
+from app.kill import Kill
 from app.orders import Draft, Event, Moment, Order, OrderState
 from connectors.contract import Amend, Environment
 from connectors.errors import (
     DuplicateOrder,
     NothingToChange,
-    NotSupported,
+    NotSent,
     OrderNotFound,
     OutcomeUnknown,
     RateLimited,
@@ -45,7 +51,7 @@ from connectors.errors import (
     VenueError,
     VenueUnavailable,
 )
-from connectors.model import ZERO, Fill, Instrument, OrderStatus, OrderUpdate
+from connectors.model import ZERO, Fill, Instrument, OrderRequest, OrderStatus, OrderUpdate
 
 if TYPE_CHECKING:
     from app.accounts import Account, Accounts
@@ -84,7 +90,10 @@ class Desk(QObject):
         self._settings = settings
         self._blotter = Blotter(accounts, journal)
         self._inquiry = Inquiry(accounts, self._blotter)
+        self.killing = Kill(accounts, self._blotter, self._inquiry)
+        self._dead_man = DeadMan(self._blotter, settings)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._cancelling: set[str] = set()
         self._sent_at: dict[str, deque[float]] = {}
         self._armed_until: dict[Environment, float] = {}
         self._disarm_task: asyncio.Task[Any] | None = None
@@ -124,7 +133,9 @@ class Desk(QObject):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.killing.stop()
         await self._inquiry.stop()
+        await self._dead_man.stop(list(self._accounts.accounts.values()))
         with contextlib.suppress(JournalUnavailable):
             await self._blotter.journal.flush()
         self._blotter.journal.close()
@@ -213,6 +224,7 @@ class Desk(QObject):
             reduce_only=draft.reduce_only,
             created=moment,
             updated=moment,
+            sent=moment,
         )
         order.history.append(Moment(moment, "placed"))
         self._blotter.add(order)
@@ -224,9 +236,15 @@ class Desk(QObject):
     def cancel(self, order_id: str) -> None:
         """Ask the venue to cancel an order, and go on until it is clear what became of it."""
         order = self.orders[order_id]
-        if order.is_final or order.state is OrderState.CANCELLING:
+        if order.is_final:
             return
-        self._blotter.happen(order, Event.CANCEL_ASKED)
+        order.cancel_wanted = True
+        if order.id in self._cancelling:
+            self._blotter.nudge(order.id)
+            return
+        if order.state is not OrderState.UNKNOWN:
+            self._blotter.happen(order, Event.CANCEL_ASKED)
+        self._cancelling.add(order.id)
         self.run(self._cancel(order), f"cancel {order_id}")
 
     def cancel_many(self, order_ids: Iterable[str]) -> None:
@@ -278,15 +296,18 @@ class Desk(QObject):
     async def kill(self) -> dict[str, str]:
         """Disarm, cancel everything everywhere, go on until each venue confirms; returns what was confirmed by account."""
         self.disarm()
-        accounts = [account for account in self._accounts.accounts.values() if account.can_trade]
-        results = await asyncio.gather(*(self._kill(account) for account in accounts))
-        return dict(zip((account.id for account in accounts), results, strict=True))
+        return await self.killing.press()
 
     def ask_now(self, order_id: str) -> None:
-        """Ask about an order in doubt without waiting for the next turn."""
+        """Ask about an order in doubt, or one that is cancelling, without waiting for the next turn."""
         order = self.orders[order_id]
-        if not self._blotter.nudge(order_id) and order.state is OrderState.UNKNOWN:
-            self.run(self._inquiry.settle(order), f"settle {order_id}")
+        if order.is_final:
+            return
+        if order.state is OrderState.UNKNOWN:
+            if not self._blotter.nudge(order_id):
+                self.run(self._inquiry.settle(order), f"settle {order_id}")
+        elif (account := self._accounts.accounts.get(order.account)) is not None and account.session is not None:
+            self.run(self._inquiry.became(order, account), f"ask about {order_id}")
 
     # -----------------------------------------------------------------------------------------------------------------
     # What accounts tell (AccountObserver)
@@ -299,10 +320,12 @@ class Desk(QObject):
     def account_ready(self, account: Account) -> None:
         """The account is connected: compare before anything is sent."""
         self._inquiry.begin(account)
+        self._dead_man.begin(account)
 
     def account_lost(self, account: Account, why: str) -> None:
         """The private connection is gone: nothing is sent until the venue was asked again."""
         self._inquiry.end(account)
+        self._dead_man.end(account)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Placing
@@ -311,20 +334,34 @@ class Desk(QObject):
         try:
             await written
         except (JournalUnavailable, ValueError) as error:
-            self._blotter.placing.discard(order.id)
-            order.status = OrderStatus.REJECTED
-            order.happen(Event.REJECTED, now_ms(), f"Not sent: {error}")
-            self._blotter.changed(order)
-            self._blotter.tell("danger", order.text, order)
+            self._not_sent(order, f"Not sent: {error}")
+            self._blotter.placed(order)
             return
+        if self.killing.covers(order.account, order.created) or order.cancel_wanted:
+            why = "it was cancelled" if order.cancel_wanted else "everything is being cancelled"
+            self._blotter.end(order, OrderStatus.CANCELLED, f"Not sent: {why} before it left.")
+            self._blotter.placed(order)
+            return
+        await self._place(order, account, draft.request(order.client_id))
+
+    def _not_sent(self, order: Order, text: str) -> None:
+        """It could not be written down, so it did not leave and no line of it is in the journal."""
+        order.status = OrderStatus.REJECTED
+        order.happen(Event.REJECTED, now_ms(), text)
+        self._blotter.changed(order)
+        self._blotter.tell("danger", order.text, order)
+
+    async def _place(self, order: Order, account: Account, request: OrderRequest) -> None:
+        """Send a request that is written down. What its outcome is, or that it is not known, is what `order` then says."""
         try:
-            update = await account.session.place(draft.request(order.client_id))
+            if account.session is None:
+                raise NotSent("the account is not connected")
+            update = await account.session.place(request)
         except DuplicateOrder as error:
             self._doubt(order, f"{account.name} already has an order with this id ({error})")
         except (Refused, VenueUnavailable) as error:
-            self._blotter.placing.discard(order.id)
-            self._blotter.end(order, OrderStatus.REJECTED, _refusal(error))
-            self._blotter.tell("warn", f"{order_name(order)}: {_refusal(error)}", order)
+            self._blotter.placed(order)
+            self._refused(order, error)
             return
         except OutcomeUnknown as error:
             self._doubt(order, f"{account.name} gave no verdict ({error})")
@@ -334,12 +371,28 @@ class Desk(QObject):
             _log.exception("placing %s failed in a way that says nothing about the order", order.id)
             self._doubt(order, f"an error on this side ({type(error).__name__}) left it open whether the order arrived")
         else:
-            self._blotter.placing.discard(order.id)
             self._blotter.learn(order, update)
-            self._blotter.unpark(order)
+            self._blotter.placed(order)
+            if order.state is OrderState.PENDING:
+                self.run(self._inquiry.settle_pending(order), f"settle {order.id}")
             return
-        self._blotter.placing.discard(order.id)
+        self._blotter.placed(order)
         await self._inquiry.settle(order)
+
+    def _refused(self, order: Order, error: VenueError) -> None:
+        """The venue, or the way to it, proves that the request had no effect."""
+        said = f"refused: {error}" if isinstance(error, Refused) else f"not executed: {error}"
+        if order.is_final:
+            return
+        if order.acknowledged:  # an event has told of it before
+            self._doubt(order, f"the request was {said}, but the venue has told of the order")
+            self.run(self._inquiry.settle(order), f"settle {order.id}")
+            return
+        if order.carried or OrderState.AMENDING is order.state:
+            self._blotter.end(order, OrderStatus.CANCELLED, f"Cancelled for a change; the rest was {said}")
+        else:
+            self._blotter.end(order, OrderStatus.REJECTED, said)
+        self._blotter.tell("warn", f"{order_name(order)}: {order.text}", order)
 
     def _doubt(self, order: Order, why: str) -> None:
         if order.is_final:
@@ -354,60 +407,52 @@ class Desk(QObject):
 
     async def _cancel(self, order: Order) -> None:
         """Ask for a cancel until the order is over or the venue refuses."""
-        turn = 0
-        while not order.is_final:
-            account = self._accounts.accounts.get(order.account)
-            try:
-                if account is None or account.session is None:
-                    raise VenueUnavailable("the account is not connected")
+        try:
+            turn = 0
+            while not order.is_final and order.cancel_wanted:
                 if order.id in self._blotter.placing and not order.venue_id:
-                    raise VenueUnavailable("the order itself was not acknowledged yet")
-                self._blotter.learn(order, await account.session.cancel(order.ref))
-            except (OrderNotFound, NothingToChange):
-                if account is not None:
-                    await self._inquiry.ask_after_cancel(order, account)
-            except RateLimited as error:
-                await asyncio.sleep(error.retry_after or 1.0)
-                continue
-            except Refused as error:
-                self._blotter.happen(order, Event.CANCEL_REFUSED, f"Not cancelled: {error}")
-                self._blotter.tell("warn", f"{order_name(order)} could not be cancelled: {error}", order)
-                return
-            except VenueError as error:
-                order.text = f"The cancel got no answer ({error}). Asking again."
-                self._blotter.changed(order)
-            if order.is_final or await self._inquiry.ends_within(order, CANCEL_ANSWER if turn == 0 else ASK_EVERY[-1]):
-                return
-            if account is not None and account.session is not None:
-                await self._inquiry.ask_after_cancel(order, account)
-            turn += 1
+                    await self._blotter.next_change(order, 1.0)  # it cannot be named to the venue before it has arrived
+                    continue
+                if order.state is OrderState.UNKNOWN and not order.acknowledged:
+                    await self._inquiry.settle(order)
+                    continue
+                self._blotter.happen(order, Event.CANCEL_ASKED)
+                if order.replacing:  # the change ends it, and sends nothing anew
+                    await self._blotter.next_change(order, 1.0)
+                    continue
+                await self._cancel_once(order, CANCEL_ANSWER if turn == 0 else ASK_EVERY[-1])
+                turn += 1
+        finally:
+            self._cancelling.discard(order.id)
 
-    async def _kill(self, account: Account) -> str:
-        """Cancel everything of one account until its venue lists no open order."""
-        turn = 0
-        while True:
-            try:
-                if account.session is None:
-                    raise VenueUnavailable("not connected")
-                rows = await account.session.open_orders(None)
-                if not rows:
-                    self.cancel_all(account.id)
-                    self._blotter.tell("info", f"{account.name} confirms: no open order.", account=account.id)
-                    return "confirmed"
-                for instrument in {row.wire: account.instrument(row.wire, row.family) for row in rows}.values():
-                    if instrument is None:
-                        continue
-                    with contextlib.suppress(NothingToChange, OrderNotFound):
-                        for update in await account.session.cancel_all(instrument):
-                            self._blotter.heard(account, update, instrument.family)
-            except NotSupported:
-                self.cancel_all(account.id)
-            except VenueError as error:
-                self._blotter.tell(
-                    "danger", f"{account.name} could not be reached to cancel ({error}). Trying on.", account=account.id
-                )
-            await asyncio.sleep(ASK_EVERY[min(turn, len(ASK_EVERY) - 1)])
-            turn += 1
+    async def _cancel_once(self, order: Order, patience: float) -> None:
+        """One request, and what became of it within `patience` seconds."""
+        account = self._accounts.accounts.get(order.account)
+        session = account.session if account is not None else None
+        try:
+            if account is None or session is None:
+                raise VenueUnavailable("the account is not connected")
+            self._blotter.learn(order, await session.cancel(order.ref))
+        except (OrderNotFound, NothingToChange):
+            if account is not None:
+                await self._inquiry.became(order, account)
+        except RateLimited as error:
+            self._blotter.say(order, f"{error}; the cancel goes out again as soon as the venue takes it.")
+            await self._blotter.next_change(order, error.retry_after or 1.0)
+            return
+        except Refused as error:
+            order.cancel_wanted = False
+            self._blotter.happen(order, Event.CANCEL_REFUSED, f"Not cancelled: {error}")
+            self._blotter.tell("warn", f"{order_name(order)} could not be cancelled: {error}", order)
+            return
+        except VenueError as error:
+            self._blotter.say(order, f"The cancel got no answer ({error}). Asking again.")
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not end the pursuit
+            _log.exception("cancelling %s failed", order.id)
+            self._blotter.say(order, f"An error on this side ({type(error).__name__}) kept the cancel back. Trying on.")
+        ended = order.is_final or await self._inquiry.ends_within(order, patience)
+        if not ended and account is not None and account.session is not None:
+            await self._inquiry.became(order, account)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Amending
@@ -420,77 +465,142 @@ class Desk(QObject):
         if able is Amend.NONE or (able is Amend.REDUCE_ONLY and not lowers) or order.kind.has_trigger:
             await self._replace(order, target, account)
             return
-        fresh = self._family(account, order.instrument).ids.make(account.session.stamp(order.instrument.family))
+        fresh = self._fresh_id(account, order)
         price = target.price if target.price != order.price else None
         amount = target.amount if target.amount != order.amount else None
         try:
             await self._blotter.journal.client_id(order.account, fresh, order.id, now_ms())
+            order.offered.add(fresh)
             self._blotter.known_as(order, fresh)
+            if account.session is None:
+                raise VenueUnavailable("the account is not connected")
             update = await account.session.amend(order.ref, price=price, amount=amount, client_id=fresh)
         except NothingToChange:
             self._blotter.happen(order, Event.AMEND_DONE)
         except (Refused, VenueUnavailable, JournalUnavailable, ValueError) as error:
             self._blotter.happen(order, Event.AMEND_REFUSED, f"Not changed: {error}")
             self._blotter.tell("warn", f"{order_name(order)} could not be changed: {error}", order)
+            if isinstance(error, OrderNotFound):
+                await self._inquiry.became(order, account)
         except VenueError as error:
             self._blotter.happen(order, Event.LOST, f"The change got no verdict ({error}). Asking.")
             await self._inquiry.settle(order)
         else:
-            if update.client_id and update.client_id != order.client_id:
-                order.earlier.add(order.client_id)
-                order.client_id = update.client_id
             self._blotter.learn(order, update)
             self._blotter.happen(order, Event.AMEND_DONE)
 
+    def _fresh_id(self, account: Account, order: Order) -> str:
+        if account.session is None:
+            raise GuardRefused([Problem(field="account", rule="connection", text=f"{account.name} is not connected")])
+        return self._family(account, order.instrument).ids.make(account.session.stamp(order.instrument.family))
+
     async def _replace(self, order: Order, target: Draft, account: Account) -> None:
-        """Cancel, wait for the proven end, then place what is left. Never both in the book, so never more exposure than asked."""
-        self._blotter.tell(
-            "info", f"{order_name(order)}: this venue changes orders by cancelling and placing anew.", order
-        )
-        probe = Order(**{name: getattr(order, name) for name in _COPIED})
-        probe.venue_id, probe.status, probe.acknowledged = order.venue_id, order.status, order.acknowledged
+        """Cancel, wait for the proven end, then place what is left. Never both in the book, so never more than asked for."""
+        words = "this venue changes such an order by cancelling and placing anew."
+        self._blotter.tell("info", f"{order_name(order)}: {words}", order)
+        order.replacing = True
         try:
-            update = await account.session.cancel(order.ref)
-            probe.learn(update, now_ms())
-            while not probe.status.is_final:
-                probe.learn(await account.session.order(order.ref), now_ms())
-                if not probe.status.is_final:
-                    await asyncio.sleep(ASK_EVERY[0])
-        except (Refused, VenueUnavailable) as error:
+            filled = await self._end_leg(order, account)
+        except (Refused, VenueError) as error:
+            order.replacing = False
             self._blotter.happen(order, Event.AMEND_REFUSED, f"Not changed: {error}")
-            await self._inquiry.ask_after_cancel(order, account)
+            self._blotter.tell("warn", f"{order_name(order)} could not be changed: {error}", order)
+            await self._inquiry.became(order, account)
             return
-        except VenueError as error:
-            self._blotter.happen(order, Event.LOST, f"The change got no verdict ({error}). Asking.")
-            await self._inquiry.settle(order)
+        if filled is None:
+            order.replacing = False
             return
-        filled = max(order.filled, probe.filled)
         rest = (target.amount or ZERO) - filled
-        if probe.status is not OrderStatus.CANCELLED or rest <= 0:
-            self._blotter.learn(order, msgspec.structs.replace(update, status=probe.status, filled=filled))
-            return
-        draft = msgspec.structs.replace(target, amount=rest)
-        order.filled = filled
-        fresh = self._family(account, order.instrument).ids.make(account.session.stamp(order.instrument.family))
-        try:
-            await self._blotter.journal.client_id(order.account, fresh, order.id, now_ms())
-        except (JournalUnavailable, ValueError) as error:
-            self._blotter.end(
-                order, OrderStatus.CANCELLED, f"Cancelled for a change that could not be journalled: {error}"
+        stopped = order.cancel_wanted or self.killing.covers(order.account, order.asked)
+        if order.leg_end is not OrderStatus.CANCELLED or rest <= 0 or stopped:
+            why = (
+                "cancelled meanwhile" if stopped else "as much as the new amount is filled" if rest <= 0 else "it ended"
             )
+            self._blotter.not_replaced(order, f"Cancelled for a change; nothing was placed anew: {why}.")
             return
-        order.replaced(fresh, filled + rest, target.price, now_ms())
-        self._blotter.known_as(order, fresh)
-        self._blotter.note(order, "replaced", {"client_id": fresh, "amount": str(rest), "price": str(target.price)})
+        await self._next_leg(order, msgspec.structs.replace(target, amount=rest), account, filled)
+
+    async def _end_leg(self, order: Order, account: Account) -> Decimal | None:
+        """Cancel the order at the venue and learn how much of it had filled, proven by the venue after its end.
+
+        None: the order is over for good (filled, refused). Raises VenueError while it certainly still stands; where that
+        is not known, goes on asking.
+        """
+        turn = 0
+        while True:
+            if account.session is None:
+                raise VenueUnavailable("the account is not connected")
+            try:
+                if order.leg_end is None:
+                    self._blotter.learn(order, await account.session.cancel(order.ref))
+            except (OrderNotFound, NothingToChange):
+                pass  # it is over, or not known: the look-up tells
+            except (Refused, VenueUnavailable):
+                if turn == 0:
+                    raise
+            except VenueError as error:
+                self._blotter.say(order, f"The cancel for the change got no answer ({error}). Asking.")
+            if order.is_final:
+                return None
+            told = await self._proven(order, account)
+            if order.is_final:
+                return None
+            if told is not None:
+                return told + order.carried
+            await self._blotter.next_change(order, ASK_EVERY[min(turn, len(ASK_EVERY) - 1)])
+            turn += 1
+
+    async def _proven(self, order: Order, account: Account) -> Decimal | None:
+        """What the venue says of the leg now: its filled amount if the leg is over, None if that is not known."""
         try:
-            self._blotter.learn(order, await account.session.place(draft.request(fresh)))
-            self._blotter.happen(order, Event.AMEND_DONE)
-        except (Refused, VenueUnavailable) as error:
-            self._blotter.end(order, OrderStatus.CANCELLED, f"Cancelled, and the replacement was refused: {error}")
-            self._blotter.tell("warn", f"{order_name(order)}: {order.text}", order)
+            update = await account.session.order(order.ref)
+        except OrderNotFound:  # some venues forget at once: then no list names it, and its fills are read
+            return await self._forgotten(order, account)
         except VenueError as error:
-            self._doubt(order, f"the replacement got no verdict ({error})")
-            await self._inquiry.settle(order)
+            self._blotter.say(order, f"{account.name} could not be asked about the change ({error}). Asking again.")
+            return None
+        self._blotter.learn(order, update)
+        if update.status is UNSET or not update.status.is_final:
+            return None
+        return update.filled if update.filled is not UNSET else await self._forgotten(order, account)
+
+    async def _forgotten(self, order: Order, account: Account) -> Decimal | None:
+        """What a leg filled whose venue tells nothing of it any more; None while it may still stand."""
+        patience = self._family(account, order.instrument).ids.patience
+        try:
+            rows = await account.session.open_orders(order.instrument)
+            await self._inquiry.catch_up_fills(account, order.instrument, order.created)
+        except VenueError as error:
+            self._blotter.say(order, f"{account.name} could not be asked about the change ({error}). Asking again.")
+            return None
+        if any(update_matches(order, row) for row in rows):
+            return None
+        if order.leg_end is None and now_ms() - order.heard < patience * 1000:
+            return None
+        order.leg_end = order.leg_end or OrderStatus.CANCELLED
+        return order.filled - order.carried
+
+    async def _next_leg(self, order: Order, draft: Draft, account: Account, filled: Decimal) -> None:
+        """Write the new leg down, whole, then send it."""
+        fresh, moment = self._fresh_id(account, order), now_ms()
+        amount = filled + (draft.amount or ZERO)
+        price = str(draft.price) if draft.price is not None else ""
+        terms = {"client_id": fresh, "amount": str(amount), "price": price, "carried": str(filled)}
+        try:
+            await self._blotter.journal.replacement(order.account, fresh, order.id, moment, terms)
+        except (JournalUnavailable, ValueError) as error:
+            self._blotter.not_replaced(order, f"Cancelled for a change that could not be written down: {error}")
+            return
+        if order.cancel_wanted or self.killing.covers(order.account, order.asked):
+            self._blotter.not_replaced(order, "Cancelled for a change; nothing was placed anew: cancelled meanwhile.")
+            return
+        order.replaced(fresh, amount, draft.price, moment, filled)
+        self._blotter.known_as(order, fresh)
+        self._blotter.placing.add(order.id)
+        self._blotter.changed(order)
+        await self._place(order, account, draft.request(fresh))
+        if order.state is OrderState.AMENDING and order.acknowledged:
+            self._blotter.happen(order, Event.AMEND_DONE)
 
     # -----------------------------------------------------------------------------------------------------------------
 
@@ -550,6 +660,8 @@ class Desk(QObject):
             return self._blotter.journal.problem
         if not account.can_trade:
             return account.text or f"{account.name} is not connected."
+        if self.killing.covers(account.id, now_ms()):
+            return f"Everything at {account.name} is being cancelled; orders can be sent when it has confirmed."
         if account.id not in self._inquiry.reconciled:
             return f"{account.name} is being compared with the journal; orders can be sent in a moment."
         return ""
@@ -569,26 +681,3 @@ class Desk(QObject):
                 self._blotter.tell("danger", f"An error on this side stopped '{name}': {error}")
 
         task.add_done_callback(ended)
-
-
-def _refusal(error: VenueError) -> str:
-    return f"refused: {error}" if isinstance(error, Refused) else f"not executed: {error}"
-
-
-_COPIED = (
-    "id",
-    "client_id",
-    "account",
-    "instrument",
-    "side",
-    "kind",
-    "tif",
-    "amount",
-    "quote_amount",
-    "price",
-    "trigger",
-    "post_only",
-    "reduce_only",
-    "created",
-    "updated",
-)

@@ -1,8 +1,11 @@
 """Inquiry: what is asked of a venue until it is known what became of an order, and the comparison of its books with ours.
 
-An order in doubt is looked up until the venue tells; nothing is ever sent again from here. An order that the venue had
-and no longer finds is settled by its fills and by the list of open orders. After each connect, and every minute,
-everything open is compared (`reconcile`).
+An order in doubt is looked up until the venue tells; nothing is ever sent again from here. That a venue does not know an
+order proves nothing by itself: only when the look-up, the list of open orders and the fills since its intent all say so, and
+the time in which its request could still arrive is over, does it count as never arrived (or, if the venue had it, as ended).
+
+After each connect, and every minute, everything is compared (`reconcile`): open orders, fills since the last one seen, also
+of instruments traded lately that have no open order, balances and positions. Differences are repaired, journalled and told.
 """
 
 from __future__ import annotations
@@ -10,19 +13,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec import UNSET
+
 from app.blotter import Blotter, now_ms, order_name, request_of
+from app.journal import JournalUnavailable, Note
 from app.orders import Event, Order, OrderState
 from connectors.contract import Found, Page
 from connectors.errors import NotSupported, OrderNotFound, VenueError
-from connectors.model import Instrument, OrderStatus, OrderUpdate
+from connectors.model import ZERO, Instrument, OrderStatus, OrderUpdate
 
 if TYPE_CHECKING:
     from app.accounts import Account, Accounts
 
 ASK_EVERY = (0.3, 0.6, 1.0, 2.0, 3.0, 5.0)  # seconds between questions about an order in doubt; the last one repeats
 RECONCILE_EVERY = 60.0
+PENDING_FOR = 5.0  # seconds after which an order that was received and of which nothing more was heard is asked for
+LOOK_BACK = 7 * 86_400_000 - 60_000  # ms; some venues answer for at most seven days
+INSTRUMENTS = 20  # traded lately, whose fills are caught up after connecting
+PAGES = 50
 
 
 class Inquiry:
@@ -34,6 +47,8 @@ class Inquiry:
         self.reconciled: set[str] = set()
         self._asking: set[str] = set()
         self._periodic: dict[str, asyncio.Task[Any]] = {}
+        self._held: dict[str, dict[str, Decimal]] = {}  # what an account held when it was last compared or connected
+        self._comparing: dict[str, asyncio.Lock] = {}
 
     def begin(self, account: Account) -> None:
         """Compare now and every minute, until `end`."""
@@ -55,12 +70,16 @@ class Inquiry:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    # -----------------------------------------------------------------------------------------------------------------
+    # One order
+
     async def settle(self, order: Order) -> None:
-        """Ask about an order until its venue has told what became of it."""
+        """Ask about an order until its venue has told what became of it. If somebody asks already, only wait."""
         if order.id in self._asking:
+            while order.state is OrderState.UNKNOWN:
+                await self._blotter.next_change(order, ASK_EVERY[-1])
             return
         self._asking.add(order.id)
-        wake = self._blotter.wake(order)
         turn = 0
         try:
             while order.state is OrderState.UNKNOWN:
@@ -69,102 +88,151 @@ class Inquiry:
                     await self._ask(order, account)
                 if order.state is not OrderState.UNKNOWN:
                     break
-                pause = ASK_EVERY[min(turn, len(ASK_EVERY) - 1)]
+                await self._blotter.next_change(order, ASK_EVERY[min(turn, len(ASK_EVERY) - 1)])
                 turn += 1
-                wake.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), pause)
         finally:
             self._asking.discard(order.id)
-            self._blotter.sleep_well(order)
+
+    async def settle_pending(self, order: Order) -> None:
+        """An order that was received, and no more was said: if no event comes, ask."""
+        deadline = time.monotonic() + PENDING_FOR
+        while order.state is OrderState.PENDING:
+            left = deadline - time.monotonic()
+            if left > 0:
+                await self._blotter.next_change(order, left)
+                continue
+            account = self._accounts.accounts.get(order.account)
+            if account is not None and account.session is not None:
+                await self.became(order, account)
+            deadline = time.monotonic() + PENDING_FOR
+
+    async def look_up(self, order: Order, account: Account) -> OrderUpdate:
+        """What the venue knows of an order, under any of the ids that it may have there. Raises VenueError."""
+        try:
+            return await account.session.order(order.ref)
+        except OrderNotFound:
+            if not account.venue.family(order.instrument.family).capabilities.lookup_by_client_id:
+                raise
+            for client_id in sorted({order.client_id, *order.offered} - {""}):
+                if client_id == order.client_id and not order.venue_id:
+                    continue
+                with contextlib.suppress(OrderNotFound):
+                    ref = msgspec.structs.replace(order.ref, client_id=client_id, venue_id="")
+                    return await account.session.order(ref)
+            raise
 
     async def _ask(self, order: Order, account: Account) -> None:
         """One question about an order in doubt."""
         try:
             if order.acknowledged:
-                self._blotter.learn(order, await account.session.order(order.ref))
+                self._blotter.learn(order, await self.look_up(order, account))
                 return
             search = await account.session.search(request_of(order))
         except OrderNotFound as error:
-            if order.acknowledged:
-                await self.gone(order, account, str(error))
+            await self.gone(order, account, str(error))
             return
         except VenueError as error:
             self._could_not_ask(order, account, error)
             return
-        patience = account.venue.family(order.instrument.family).ids.patience
-        waited = (now_ms() - order.created) / 1000
-        found = Found.ABSENT if search.found is Found.NOT_YET and waited > patience else search.found
-        match found:
+        match search.found:
             case Found.FOUND if search.order is not None:
                 self._blotter.learn(order, search.order)
                 self._blotter.unpark(order)
-            case Found.ABSENT:
-                text = f"{account.name} never got it. Nothing was executed; send it again if you still want it."
-                order.status = OrderStatus.REJECTED
-                self._blotter.happen(order, Event.NEVER_ARRIVED, text)
-                self._blotter.tell("info", f"{order_name(order)}: {text}", order)
+            case Found.ABSENT | Found.NOT_YET:
+                if search.found is Found.ABSENT or self._could_have_arrived(order, account):
+                    await self._never_arrived(order, account)
             case Found.AMBIGUOUS:
                 text = f"{len(search.candidates)} orders at {account.name} could be this one. Look at the open orders."
                 if order.text != text:
-                    order.text = text
-                    self._blotter.changed(order)
+                    self._blotter.say(order, text)
                     self._blotter.tell("danger", f"{order_name(order)}: {text}", order)
             case _:
                 pass
 
-    async def gone(self, order: Order, account: Account, why: str) -> None:
-        """The venue had this order and does not know it any more: fills tell whether it traded, the rest was cancelled."""
+    @staticmethod
+    def _could_have_arrived(order: Order, account: Account) -> bool:
+        """Whether so much time is over that the request, had it left at all, would have arrived or been refused."""
+        patience = account.venue.family(order.instrument.family).ids.patience
+        return (now_ms() - (order.sent or order.created)) / 1000 > patience
+
+    async def _never_arrived(self, order: Order, account: Account) -> None:
+        """The look-up does not find it: conclude only if neither the open orders nor the fills say otherwise."""
+        if not await self._nowhere(order, account) or order.is_final or order.acknowledged:
+            return
+        if order.carried or order.replacing:
+            text = f"Cancelled for a change, and {account.name} never got the rest. Nothing more was executed."
+            self._blotter.end(order, OrderStatus.CANCELLED, text)
+        else:
+            text = f"{account.name} never got it. Nothing was executed; send it again if you still want it."
+            order.status = OrderStatus.REJECTED
+            self._blotter.happen(order, Event.NEVER_ARRIVED, text)
+        self._blotter.tell("info", f"{order_name(order)}: {text}", order)
+
+    async def _nowhere(self, order: Order, account: Account) -> bool:
+        """Whether neither open orders nor fills know the order; what they know of it is taken in."""
         try:
             await self.catch_up_fills(account, order.instrument, since=order.created)
             rows = await account.session.open_orders(order.instrument)
         except VenueError as error:
             self._could_not_ask(order, account, error)
+            return False
+        row = next((row for row in rows if update_matches(order, row)), None)
+        if row is not None:
+            self._blotter.learn(order, row)
+        return row is None
+
+    async def became(self, order: Order, account: Account) -> None:
+        """What became of an order that a cancel or change did not find or visibly end."""
+        try:
+            self._blotter.learn(order, await self.look_up(order, account))
+        except OrderNotFound as error:
+            if order.id in self._blotter.placing or order.is_final:
+                return
+            if order.acknowledged:
+                await self.gone(order, account, str(error))
+            elif order.state is not OrderState.UNKNOWN:
+                text = f"{account.name} does not find it; asking what became of it."
+                self._blotter.happen(order, Event.LOST, text)
+        except VenueError as error:
+            self._could_not_ask(order, account, error)
+
+    async def gone(self, order: Order, account: Account, why: str) -> None:
+        """The venue had this order and does not know it any more: fills tell whether it traded, the rest was cancelled.
+
+        A venue's look-up may lag behind its own events, so what was heard of only just now is asked again first.
+        """
+        if not await self._nowhere(order, account) or order.is_final:
             return
-        if order.is_final:
-            return
-        if any(update_matches(order, row) for row in rows):
-            self._blotter.happen(order, Event.CANCEL_REFUSED)
+        patience = account.venue.family(order.instrument.family).ids.patience
+        if (now_ms() - max(order.heard, order.sent, order.created)) / 1000 < patience:
+            if order.state is not OrderState.UNKNOWN:
+                text = f"{account.name} does not find it ({why}); asking again."
+                self._blotter.happen(order, Event.LOST, text)
             return
         text = f"{account.name} no longer knows it ({why}); open orders and fills were compared."
         self._blotter.end(order, OrderStatus.CANCELLED, text)
 
     def _could_not_ask(self, order: Order, account: Account, error: VenueError) -> None:
-        order.text = f"{account.name} could not be asked ({error}). Asking again."
-        self._blotter.changed(order)
-
-    async def ask_after_cancel(self, order: Order, account: Account) -> None:
-        """What became of an order that a cancel did not find, or did not visibly end."""
-        try:
-            self._blotter.learn(order, await account.session.order(order.ref))
-        except OrderNotFound as error:
-            if order.acknowledged:
-                await self.gone(order, account, str(error))
-            elif order.id not in self._blotter.placing:
-                self._blotter.happen(order, Event.LOST, f"{account.name} does not find it; asking what became of it.")
-                await self.settle(order)
-        except VenueError as error:
-            self._could_not_ask(order, account, error)
+        self._blotter.say(order, f"{account.name} could not be asked ({error}). Asking again.")
 
     async def ends_within(self, order: Order, seconds: float) -> bool:
-        """Whether the order ends (or leaves CANCELLING) before `seconds` have passed, by events or by other tasks."""
-        wake = self._blotter.wake(order)
+        """Whether the order ends before `seconds` have passed, or stops being cancelled."""
         deadline = time.monotonic() + seconds
-        while not order.is_final and order.state in (OrderState.CANCELLING, OrderState.UNKNOWN):
+        while not order.is_final and order.state is OrderState.CANCELLING:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            wake.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), left)
-        self._blotter.sleep_well(order)
+            await self._blotter.next_change(order, left)
         return True
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Everything
 
     async def _reconcile_forever(self, account: Account) -> None:
         while True:
             try:
                 await self.reconcile(account)
-            except VenueError as error:
+            except (VenueError, JournalUnavailable) as error:
                 self._blotter.tell(
                     "warn",
                     f"{account.name} could not be compared with the journal ({error}). Trying on.",
@@ -176,16 +244,14 @@ class Inquiry:
 
     async def reconcile(self, account: Account) -> None:
         """Compare open orders, fills, balances and positions with the venue and repair our books. Raises VenueError."""
-        began = now_ms()
+        async with self._comparing.setdefault(account.id, asyncio.Lock()):
+            await self._compare(account)
+
+    async def _compare(self, account: Account) -> None:
+        began, first = now_ms(), account.id not in self.reconciled
+        found: Counter[str] = Counter()
         rows = await account.session.open_orders(None)
-        listed: set[str] = set()
-        for row in rows:
-            order = self._blotter.find(account.id, row)
-            if order is None:
-                self._blotter.heard(account, row, row.family)
-            else:
-                listed.add(order.id)
-                self._blotter.learn(order, row)
+        listed = {order.id for row in rows if (order := await self._listed(account, row, began, found)) is not None}
         mine = [order for order in self._blotter.orders.values() if order.account == account.id]
         missing = [
             order
@@ -193,39 +259,122 @@ class Inquiry:
             if not order.is_final
             and order.id not in listed
             and order.id not in self._blotter.placing
+            and not order.replacing
             and order.created < began
+            and order.updated < began
         ]
-        for instrument in {order.instrument.key: order.instrument for order in missing}.values():
-            since = min(order.created for order in missing if order.instrument.key == instrument.key)
-            await self.catch_up_fills(account, instrument, since)
+        await self._catch_up(account, mine, missing, found, first=first)
         for order in missing:
             if order.is_final or order.updated >= began:
                 continue
             if order.state is OrderState.UNKNOWN:
                 await self._ask(order, account)  # its own task goes on asking
-                continue
-            try:
-                self._blotter.learn(order, await account.session.order(order.ref))
-            except OrderNotFound as error:
-                await self.gone(order, account, str(error))
-        await account.refresh()
-        if account.id not in self.reconciled:
-            self.reconciled.add(account.id)
-            doubtful = sum(order.state is OrderState.UNKNOWN for order in mine)
-            text = f"{account.name}: {len(rows)} open orders compared with the journal"
-            self._blotter.tell("info", f"{text}, {doubtful} in doubt." if doubtful else f"{text}.", account=account.id)
+            else:
+                await self.became(order, account)
+                found["ended meanwhile"] += order.is_final
+        await self._refresh(account, found)
+        self._report(account, found, len(rows), mine, first=first)
 
-    async def catch_up_fills(self, account: Account, instrument: Instrument, since: int) -> None:
-        """Read the fills of an instrument since a time and count those that were missed."""
-        try:
-            fills = await account.session.fills(instrument, Page(start=max(0, since - 1000)))
-        except NotSupported:
-            return
-        for fill in fills:
-            self._blotter.filled(account, fill, instrument.family)
+    async def _listed(self, account: Account, row: OrderUpdate, began: int, found: Counter[str]) -> Order | None:
+        """Take in a row of the venue's open orders."""
+        order = self._blotter.find(account.id, row)
+        if order is None:
+            known = len(self._blotter.orders)
+            self._blotter.heard(account, row, row.family)
+            found["placed elsewhere"] += len(self._blotter.orders) - known
+            return self._blotter.find(account.id, row)
+        if not order.is_final:
+            state, filled = order.state, order.filled
+            changed = self._blotter.learn(order, row) and (state, filled) != (order.state, order.filled)
+            found["that had changed"] += changed and state is not OrderState.UNKNOWN
+            return order
+        if order.updated >= began or order.is_old(row):
+            return order  # it ended while the list was on its way; or a leg that is over
+        with contextlib.suppress(OrderNotFound):
+            now = await account.session.order(msgspec.structs.replace(order.ref, venue_id=row.venue_id))
+            if now.status is not UNSET and not now.status.is_final:
+                words = f"It stands at {account.name} although it was taken for {order.state.value} here."
+                fresh = self._blotter.adopt(account, now, row.family, words)
+                if fresh is not None:
+                    self._blotter.tell("danger", f"{order_name(fresh)}: {words}", fresh)
+                    found["taken for ended, but standing"] += 1
+        return order
+
+    async def _catch_up(
+        self, account: Account, mine: list[Order], missing: list[Order], found: Counter[str], *, first: bool
+    ) -> None:
+        """Fills that were missed: of orders that are not listed any more, and of all that was traded lately."""
+        since: dict[str, int] = {}
+        for order in missing:
+            key = order.instrument.key
+            since[key] = min(order.created, since.get(key, order.created))
+        now = now_ms()
+        lately = {order.instrument.key for order in mine if not order.is_final or order.updated > now - 120_000}
+        if first:
+            lately.update(await self._blotter.journal.traded(account.id, now - LOOK_BACK, INSTRUMENTS))
+        for key in lately - set(since):
+            last = await self._blotter.journal.last_fill_time(account.id, key)
+            orders = [order.created for order in mine if order.instrument.key == key]
+            since[key] = last if last is not None else min(orders, default=now)
+        for key, start in since.items():
+            instrument = account.instruments.get(key)
+            if instrument is not None:
+                found["executions that were missed"] += await self.catch_up_fills(account, instrument, start)
+
+    async def catch_up_fills(self, account: Account, instrument: Instrument, since: int) -> int:
+        """Read the fills of an instrument since a time (ms) and count those that were missed; returns how many."""
+        start, missed = max(0, since - 1000, now_ms() - LOOK_BACK), 0
+        limit = Page().limit
+        for _ in range(PAGES):
+            try:
+                fills = await account.session.fills(instrument, Page(start=start, limit=limit))
+            except NotSupported:
+                return missed
+            missed += sum(self._blotter.filled(account, fill, instrument.family) for fill in fills)
+            last = max((fill.time for fill in fills), default=start)
+            if len(fills) < limit or last <= start:
+                return missed
+            start = last
+        return missed
+
+    async def _refresh(self, account: Account, found: Counter[str]) -> None:
+        """Read balances and positions; what differs from what events had told is said."""
+        fills = len(self._blotter.fills)
+        before = self._held.get(account.id) if account.id not in self.reconciled else holdings(account)
+        await account.refresh()
+        after = holdings(account)
+        self._held[account.id] = after
+        quiet = fills == len(self._blotter.fills) and not any(
+            order.account == account.id and order.updated > now_ms() - 3000 for order in self._blotter.orders.values()
+        )
+        if before is None or not quiet:
+            return  # events are on their way
+        for name in sorted({*before, *after}):
+            old, new = before.get(name, ZERO), after.get(name, ZERO)
+            if old != new:
+                found["balances or positions"] += 1
+                text = f"{name}: {old:f} here, {new:f} at {account.name}"
+                self._blotter.journal.note(Note(now_ms(), account.id, "difference", text))
+
+    def _report(self, account: Account, found: Counter[str], rows: int, mine: list[Order], *, first: bool) -> None:
+        self.reconciled.add(account.id)
+        doubtful = sum(order.state is OrderState.UNKNOWN for order in mine)
+        parts = [f"{number} {name}" for name, number in found.items() if number]
+        if doubtful and (first or parts):
+            parts.append(f"{doubtful} in doubt")
+        text = f"{account.name}: {rows} open orders compared with the journal"
+        text += f"; {', '.join(parts)}." if parts else "; nothing was missed."
+        if first or parts:
+            self._blotter.tell("info", text, account=account.id)
+
+
+def holdings(account: Account) -> dict[str, Decimal]:
+    """Totals by asset and family, sizes by contract, of what is not zero."""
+    totals = {f"{asset} ({family})": row.total for (family, asset), row in account.balances.items() if row.total}
+    return totals | {key: row.size for key, row in account.positions.items() if row.size}
 
 
 def update_matches(order: Order, update: OrderUpdate) -> bool:
     """Whether `update` speaks of `order`, by any id that both know."""
-    ids = {order.client_id, order.venue_id, *order.earlier} - {""}
-    return bool(ids & {update.client_id, update.venue_id, update.previous_id})
+    names = {update.client_id, update.venue_id, update.previous_id, update.previous_client_id} - {""}
+    return bool(order.ids & names) and not order.is_old(update)

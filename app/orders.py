@@ -8,6 +8,10 @@ and is ignored. Events may arrive twice, late, before the acknowledgement or aft
 - a final state stays final, whatever arrives later; late fills still count in the amounts
 - among the venue's words the later stage wins, an earlier one is old news
 - fills are counted once by their id; the filled amount never goes down, whether told as a total or by fills
+- news that names an id which the order no longer has (it was amended or replaced) is old news
+
+An order that is changed by cancelling and placing anew has *legs*. While one leg ends and the next has not begun
+(`replacing`), the end of the leg is noted and not taken for the end of the order.
 """
 
 from __future__ import annotations
@@ -102,6 +106,7 @@ TRANSITIONS: dict[OrderState, dict[Event, OrderState | _Last]] = {
     _S.CANCELLING: {**_ENDS, _E.CANCEL_REFUSED: LAST, _E.LOST: _S.UNKNOWN, _E.NEVER_ARRIVED: _S.REJECTED},
     _S.AMENDING: {
         **_ENDS,
+        _E.NEVER_ARRIVED: _S.REJECTED,
         _E.AMEND_DONE: LAST,
         _E.AMEND_REFUSED: LAST,
         _E.CANCEL_ASKED: _S.CANCELLING,
@@ -179,7 +184,9 @@ class Order:
     """One order through all of its life, even when the venue gives it new ids.
 
     Amounts are in the instrument's unit. `text` says in words what is going on when it is not obvious. `external`: it was
-    placed elsewhere and found at the venue. `earlier` holds client and venue ids that this order had before.
+    placed elsewhere and found at the venue. `earlier` holds client and venue ids that this order had before, `offered` client
+    ids that went out with a change whose outcome is not known. Times in ms by our clock: `heard` is when the venue last told
+    anything about it, `asked` when a cancel or change was last asked for, `sent` when the last place request was written down.
     """
 
     id: str
@@ -208,10 +215,18 @@ class Order:
     external: bool = False
     algo: bool = False
     acknowledged: bool = False
+    cancel_wanted: bool = False  # the trader asked for it, and it is pursued whatever comes between
+    replacing: bool = False  # between two legs
+    leg_end: OrderStatus | None = None  # how the leg ended that is being replaced
+    heard: int = 0
+    asked: int = 0
+    sent: int = 0
     earlier: set[str] = field(default_factory=set)
+    offered: set[str] = field(default_factory=set)
     history: list[Moment] = field(default_factory=list)
     _fills: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
     _fees: dict[str, Decimal] = field(default_factory=dict)
+    _reached: dict[str, Decimal] = field(default_factory=dict)  # by venue id, where fills tell how far they reach
     _carried: Decimal = ZERO  # filled under earlier ids, when a replacement starts its own count at zero
 
     @property
@@ -236,6 +251,22 @@ class Order:
             created=self.created,
         )
 
+    @property
+    def carried(self) -> Decimal:
+        """What was filled by earlier legs."""
+        return self._carried
+
+    @property
+    def ids(self) -> set[str]:
+        """Every id, ours or the venue's, that the order has, had or may have."""
+        return {self.client_id, self.venue_id, *self.earlier, *self.offered} - {""}
+
+    def waiting(self, now: int) -> float | None:
+        """Seconds since a cancel or change was asked for that has not been answered by an end; None if none is open."""
+        if self.state not in (OrderState.CANCELLING, OrderState.AMENDING) or not self.asked:
+            return None
+        return max(0, now - self.asked) / 1000
+
     def happen(self, event: Event, time: int, text: str = "") -> bool:
         """Let `event` happen by the table. True if the state changed."""
         target = TRANSITIONS[self.state].get(event)
@@ -245,20 +276,26 @@ class Order:
         changed = new is not self.state
         self.state = new
         self.updated = max(self.updated, time)
+        if event in (Event.CANCEL_ASKED, Event.AMEND_ASKED):
+            self.asked = time
         if changed or text:
             self.text = text
             self.history.append(Moment(time, event.value, text))
         return changed
 
+    def is_old(self, update: OrderUpdate) -> bool:
+        """Whether `update` speaks of the order under an id that it no longer has."""
+        if update.venue_id and update.venue_id != self.venue_id:
+            return update.venue_id in self.earlier
+        return not update.venue_id and update.client_id != self.client_id and update.client_id in self.earlier
+
     def learn(self, update: OrderUpdate, time: int) -> bool:
         """Merge what the venue said, sparse as it may be. True if anything changed."""
-        before = (self.state, self.status, self.filled, self.average, self.price, self.amount, self.venue_id, self.fee)
-        if update.venue_id and update.venue_id != self.venue_id:
-            if self.venue_id:
-                self.earlier.add(self.venue_id)
-            self.venue_id = update.venue_id
-        self.acknowledged = self.acknowledged or bool(update.venue_id)
-        self.algo = update.algo or self.algo
+        self.heard = max(self.heard, time)
+        if self.is_old(update):
+            return False
+        before = self._known()
+        self._learn_ids(update)
         if not self.is_final:
             if update.price is not UNSET and update.price:
                 self.price = update.price
@@ -276,15 +313,40 @@ class Order:
         self._count_fills()
         if update.status is not UNSET:
             self._hear(update.status, update.time if update.time is not UNSET else time, update.reason)
-        after = (self.state, self.status, self.filled, self.average, self.price, self.amount, self.venue_id, self.fee)
-        return after != before
+        return self._known() != before
+
+    def _known(self) -> tuple[object, ...]:
+        terms = (self.price, self.amount, self.trigger, self.venue_id, self.client_id)
+        return (self.state, self.status, self.leg_end, self.filled, self.average, self.fee, *terms)
+
+    def _learn_ids(self, update: OrderUpdate) -> None:
+        if update.client_id and update.client_id != self.client_id and update.client_id not in self.earlier:
+            if self.client_id:
+                self.earlier.add(self.client_id)
+            self.offered.discard(update.client_id)
+            self.client_id = update.client_id
+        if update.venue_id and update.venue_id != self.venue_id:
+            if self.venue_id:
+                self.earlier.add(self.venue_id)
+            self.venue_id = update.venue_id
+            self.algo = update.algo  # a triggered order goes on in the common id space
+        self.acknowledged = self.acknowledged or bool(update.venue_id)
+        self.algo = update.algo or self.algo
 
     def add_fill(self, fill: Fill, time: int) -> bool:
         """Count an execution once. True if it was new. A late fee of a known fill is taken in."""
+        self.heard = max(self.heard, time)
         key = fill.id
-        known = key in self._fills
+        known, amount = key in self._fills, fill.amount
+        if fill.through is not None and not known:  # derived: what reaches no further than a known one is part of it
+            reached = self._reached.get(fill.venue_id, ZERO)
+            if fill.through <= reached:
+                return False
+            amount = min(amount, fill.through - reached)
+        if fill.through is not None:
+            self._reached[fill.venue_id] = max(fill.through, self._reached.get(fill.venue_id, ZERO))
         if not known:
-            self._fills[key] = (fill.price, fill.amount)
+            self._fills[key] = (fill.price, amount)
         if fill.fee is not None and (not known or key not in self._fees):
             self._fees[key] = fill.fee
             self.fee = sum(self._fees.values(), ZERO)
@@ -297,14 +359,23 @@ class Order:
             self._hear(OrderStatus.FILLED if whole else OrderStatus.PARTLY_FILLED, max(time, fill.time), "")
         return True
 
-    def replaced(self, client_id: str, amount: Decimal, price: Decimal | None, time: int) -> None:
-        """The order goes on under another client id (cancel and replace); what was filled so far stays counted."""
+    def replaced(self, client_id: str, amount: Decimal, price: Decimal | None, time: int, carried: Decimal) -> None:
+        """The order goes on as a new leg under another client id; `carried` of it was filled by the legs before."""
         self.earlier.update({self.client_id, self.venue_id} - {""})
         self.client_id, self.venue_id = client_id, ""
-        self._carried = self.filled
+        self._carried = carried
+        self.filled = max(self.filled, carried)
         self.amount, self.price = amount, price
-        self.state, self.status, self.acknowledged = OrderState.AMENDING, OrderStatus.PENDING, False
+        self.replacing, self.leg_end = False, None
+        self.status, self.acknowledged, self.sent = OrderStatus.PENDING, False, time
         self.history.append(Moment(time, "replaced", client_id))
+
+    def not_replaced(self, time: int, text: str) -> None:
+        """No new leg follows: how the last one ended is how the order ended."""
+        end, self.replacing, self.leg_end = self.leg_end, False, None
+        if end is not None:
+            self.status = end
+            self.happen(Event(end.value), time, text)
 
     def _count_fills(self) -> None:
         total = sum((amount for _, amount in self._fills.values()), ZERO)
@@ -313,6 +384,9 @@ class Order:
             self.average = sum((price * amount for price, amount in self._fills.values()), ZERO) / total
 
     def _hear(self, status: OrderStatus, time: int, reason: str) -> None:
+        if self.replacing and status in (OrderStatus.CANCELLED, OrderStatus.EXPIRED):
+            self.leg_end = status
+            return
         if self.status.is_final or _STAGE[status] < _STAGE[self.status]:
             if self.state is OrderState.UNKNOWN and not status.is_final:
                 self.happen(Event(self.status.value), time, reason)

@@ -335,8 +335,10 @@ class PaperSession:
         """Cancel an order. Raises OrderNotFound."""
         return self._update(self._do(lambda: self._account.drop(_name(order), self.now_ms())))
 
-    async def cancel_all(self, instrument: Instrument) -> list[OrderUpdate]:
-        """Cancel every order of an instrument."""
+    async def cancel_all(self, instrument: Instrument | None, family: Family | None = None) -> list[OrderUpdate]:
+        """Cancel every order of an instrument. Raises NotSupported for a family as a whole."""
+        if instrument is None:
+            raise NotSupported("paper orders are cancelled an instrument at a time")
         if not self._account.is_open(instrument.key):
             return []
         images = self._do(lambda: self._account.drop_all(instrument.key, self.now_ms()))
@@ -370,10 +372,13 @@ class PaperSession:
         except OrderNotFound:
             return Search(Found.ABSENT)
 
-    async def open_orders(self, instrument: Instrument | None = None) -> list[OrderUpdate]:
-        """Open orders of an instrument, or of everything."""
+    async def open_orders(
+        self, instrument: Instrument | None = None, family: Family | None = None
+    ) -> list[OrderUpdate]:
+        """Open orders of an instrument, of a family, or of everything."""
         key = instrument.key if instrument is not None else None
-        return [self._update(image) for image in self._account.open_orders(OWNER, key)]
+        found = [self._update(image) for image in self._account.open_orders(OWNER, key)]
+        return [update for update in found if family is None or update.family == family.name]
 
     async def fills(self, instrument: Instrument, page: Page) -> list[Fill]:
         """Executions, oldest first."""

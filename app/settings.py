@@ -21,6 +21,8 @@ class Preferences(Struct, kw_only=True, omit_defaults=True):
     """Everything that the trader can choose. `layouts` by workspace, `welcome` shows the strip of the first start.
 
     `limits`, `paper_funds` (what a paper account starts with, by asset) and `paper_fees` (rates of its own) are by account.
+    `dead_man`: seconds by account after which a venue cancels our orders when we are gone, 0 or absent for never;
+    `dead_man_releases`: a normal end of the program switches that off, so that orders stay.
     """
 
     schema: int = SCHEMA
@@ -38,6 +40,8 @@ class Preferences(Struct, kw_only=True, omit_defaults=True):
     arm_minutes: float = 15.0
     recording: bool = False
     accounts: list[str] = []
+    dead_man: dict[str, float] = {}
+    dead_man_releases: bool = True
 
 
 class Settings:

@@ -46,14 +46,16 @@ _ENDS = {
 class Engine:
     """Moves orders through their lives. `now` is the exchange's time."""
 
-    def __init__(self, ledger: Ledger, markets: dict[str, ListedMarket], outbox: Outbox, fees: Account) -> None:
+    def __init__(
+        self, ledger: Ledger, markets: dict[str, ListedMarket], outbox: Outbox, fees: Account, first_id: int = 0
+    ) -> None:
         self.now = 0
         self._ledger = ledger
         self._markets = markets
         self._outbox = outbox
         self._fees = fees
         self.admission = Admission(markets)
-        self._order_id = 0
+        self._order_id = first_id
         self._expiries: list[tuple[int, int, LiveOrder]] = []
         self._balances: dict[tuple[str, Wallet, str], Account] = {}  # touched; a dict keeps the order of touching
         self._positions: dict[tuple[str, str], Account] = {}

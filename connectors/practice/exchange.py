@@ -61,17 +61,18 @@ INSURANCE = "insurance"  # the account that takes over what liquidation could no
 
 
 class Exchange:
-    """See the module. `start_ms` is the time before the first `advance`."""
+    """See the module. `start_ms` is the time before the first `advance`. Ids of orders and trades are above `first_id`."""
 
-    def __init__(self, listings: Iterable[Listing], *, start_ms: int) -> None:
+    def __init__(self, listings: Iterable[Listing], *, start_ms: int, first_id: int = 0) -> None:
         markets: dict[str, ListedMarket] = {}
+        self._first_id = first_id
         self._listings: dict[str, Listing] = {}
         self.listings: Mapping[str, Listing] = MappingProxyType(self._listings)
         self._markets = markets
         self._ledger = Ledger()
         self._outbox = Outbox()
         house = AccountRules(quiet=True, house=True)
-        self._engine = Engine(self._ledger, markets, self._outbox, self._ledger.open(FEES, house))
+        self._engine = Engine(self._ledger, markets, self._outbox, self._ledger.open(FEES, house), first_id)
         insurance = self._ledger.open(INSURANCE, house)
         self._clearing = Clearing(self._ledger, markets, self._engine, self._outbox, insurance)
         self._tell_time(start_ms)
@@ -92,7 +93,7 @@ class Exchange:
         """Open one more market; one that is listed already stays as it is."""
         if listing.key in self._markets:
             return
-        market = ListedMarket(listing, self.now_ms)
+        market = ListedMarket(listing, self.now_ms, self._first_id)
         market.book.now = self.now_ms
         self._markets[listing.key] = market
         self._listings[listing.key] = listing

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 class ListedMarket:
     """A listing and everything that lives in it. `low` and `high` span the trades since triggers were looked at."""
 
-    def __init__(self, listing: Listing, now: int) -> None:
+    def __init__(self, listing: Listing, now: int, first_id: int = 0) -> None:
         self.listing = listing
         self.grid = Grid(listing)
         reference = self.grid.ticks(listing.reference)
         self.book = InstrumentBook()
-        self.tape = Tape(reference)
+        self.tape = Tape(reference, first_id)
         self.on_last: TriggerBook[LiveOrder] = TriggerBook()
         self.on_mark: TriggerBook[LiveOrder] = TriggerBook()
         self.mark = Mark(reference, now) if listing.is_contract else None

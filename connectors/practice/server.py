@@ -85,7 +85,8 @@ class PracticeServer:
         self.faults = faults or Faults()
         self._now_ms = now_ms
         listings = practice_class(venue).listings
-        self.exchange = Exchange(listings, start_ms=now_ms())
+        # No id is ever given twice, not by a later run either: clients keep journals.
+        self.exchange = Exchange(listings, start_ms=now_ms(), first_id=now_ms())
         self.practice = make_practice(venue, self.exchange, credentials)
         self.crowd: Crowd | None = None
         if crowd:

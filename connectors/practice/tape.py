@@ -125,12 +125,12 @@ class _Bars:
 
 
 class Tape:
-    """Trades and bars. `last` is the last price, the reference as long as nothing traded."""
+    """Trades and bars. `last` is the last price, the reference as long as nothing traded; ids are above `first_id`."""
 
-    def __init__(self, reference: int) -> None:
+    def __init__(self, reference: int, first_id: int = 0) -> None:
         self.last = reference
         self.last_lots = 0
-        self.last_id = 0
+        self.first_id = self.last_id = first_id
         self.prints: deque[Print] = deque(maxlen=KEPT_TRADES)
         self._bars = {resolution: _Bars(resolution) for resolution in KEPT_BARS}
 
@@ -145,13 +145,13 @@ class Tape:
 
     def load(self, history: dict[int, list[Row]], prints: Iterable[Print]) -> None:
         """Fill an empty tape with made-up history: rows by resolution (oldest first) and the latest trades."""
-        if self.last_id or self.prints:
+        if self.last_id != self.first_id or self.prints:
             raise ValueError("the tape has begun already")
         for resolution, rows in history.items():
             self._bars[resolution].load(rows)
         for trade in prints:
-            self.prints.append(trade)
-            self.last, self.last_lots, self.last_id = trade.ticks, trade.lots, trade.id
+            self.prints.append(trade._replace(id=self.first_id + trade.id))
+            self.last, self.last_lots, self.last_id = trade.ticks, trade.lots, self.first_id + trade.id
 
     def latest(self, limit: int, after: int | None) -> list[Print]:
         """Latest trades above an id, oldest first."""

@@ -428,9 +428,12 @@ class Session:
                 pass  # as above
         return self._named(await self.run(family.trading.cancel(order, facts), family), family)
 
-    async def cancel_all(self, instrument: Instrument) -> list[OrderUpdate]:
-        """Cancel every order of an instrument."""
-        family = self._family(instrument)
+    async def cancel_all(self, instrument: Instrument | None, family: Family | None = None) -> list[OrderUpdate]:
+        """Cancel every order of an instrument, or of a whole family where it can (else NotSupported)."""
+        if instrument is not None:
+            family = self._family(instrument)
+        if family is None:
+            raise ValueError("cancel_all needs an instrument or a family")
         rows = await self.run(family.trading.cancel_all(instrument, self._facts[family.name]), family)
         return [self._named(row, family) for row in rows]
 
@@ -455,9 +458,11 @@ class Session:
             self._named(found.order, family)
         return found
 
-    async def open_orders(self, instrument: Instrument | None = None) -> list[OrderUpdate]:
-        """Open orders of an instrument, or of everything."""
-        families = [self._family(instrument)] if instrument is not None else list(self.families)
+    async def open_orders(
+        self, instrument: Instrument | None = None, family: Family | None = None
+    ) -> list[OrderUpdate]:
+        """Open orders of an instrument, of a family, or of everything."""
+        families = [self._family(instrument)] if instrument is not None else [family] if family else self.families
         found: list[OrderUpdate] = []
         for family in families:
             rows = await self.run(family.trading.open_orders(instrument, self._facts[family.name]), family)

@@ -174,7 +174,7 @@ def test_a_replacement_keeps_what_was_filled_before() -> None:
     subject = order("10")
     subject.learn(update(OrderStatus.PARTLY_FILLED, "4"), 2)
     subject.happen(Event.AMEND_ASKED, 3)
-    subject.replaced("c2", Decimal(10), Decimal(101), 4)
+    subject.replaced("c2", Decimal(10), Decimal(101), 4, Decimal(4))
     later = OrderUpdate(
         wire="BTCUSDT", venue_id="v2", client_id="c2", status=OrderStatus.OPEN, filled=Decimal(0), amount=Decimal(6)
     )

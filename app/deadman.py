@@ -1,0 +1,111 @@
+"""The dead man's switch: the venue cancels our orders by itself when we are no longer there to say otherwise.
+
+Optional, by account. It is the venue's own switch, where it has one: armed as soon as an order stands, renewed at a third of
+its time while the account is connected, and left to run out when the connection, the program or the machine is gone.
+Some venues have one switch for all, others one for each instrument; there, those with working orders are armed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from app.blotter import Blotter
+from connectors.errors import NotSupported, VenueError
+
+if TYPE_CHECKING:
+    from app.accounts import Account
+    from app.settings import Settings
+    from connectors.contract import Family
+
+LOOK_EVERY = 0.25  # seconds between two looks at which orders stand
+
+
+class DeadMan:
+    """`begin` and `end` follow the account's connection."""
+
+    def __init__(self, blotter: Blotter, settings: Settings) -> None:
+        self._blotter = blotter
+        self._settings = settings
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._armed: dict[str, dict[tuple[str, str], float]] = {}  # by account: (family, instrument key or "") -> when
+        self._each: set[tuple[str, str]] = set()  # (account, family) whose switch is one for each instrument
+        self._failing: set[str] = set()
+
+    def begin(self, account: Account) -> None:
+        """The account is connected."""
+        self.end(account)
+        self._tasks[account.id] = asyncio.ensure_future(self._keep(account))
+
+    def end(self, account: Account) -> None:
+        """It is not: the switch runs out by itself."""
+        task = self._tasks.pop(account.id, None)
+        if task is not None:
+            task.cancel()
+
+    async def stop(self, accounts: list[Account]) -> None:
+        """The program ends in good order: where the trader wants it so, the orders stay and the switches are turned off."""
+        for account in accounts:
+            self.end(account)
+            if self._settings.preferences.dead_man_releases:
+                await self._release(account)
+
+    async def _keep(self, account: Account) -> None:
+        while True:
+            seconds = self._settings.preferences.dead_man.get(account.id, 0.0)
+            if seconds > 0:
+                await self._renew(account, seconds)
+            elif self._armed.get(account.id):
+                await self._release(account)  # it was switched off just now
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _renew(self, account: Account, seconds: float) -> None:
+        armed = self._armed.setdefault(account.id, {})
+        for family in self._able(account):
+            wanted = self._targets(account, family)
+            for key in sorted(wanted):
+                if time.monotonic() - armed.get((family.name, key), -1e9) >= seconds / 3:
+                    await self._set(account, family, key, seconds)
+            for entry in [entry for entry in armed if entry[0] == family.name and entry[1] not in wanted]:
+                await self._set(account, family, entry[1], 0.0)
+
+    async def _release(self, account: Account) -> None:
+        for family in self._able(account):
+            for entry in [entry for entry in self._armed.get(account.id, {}) if entry[0] == family.name]:
+                await self._set(account, family, entry[1], 0.0)
+
+    def _able(self, account: Account) -> list[Family]:
+        if account.session is None or not account.keyed:
+            return []
+        return [family for family in account.session.families if family.capabilities.dead_man]
+
+    def _targets(self, account: Account, family: Family) -> set[str]:
+        """What is to be armed while orders work: "" for a switch that covers all of them, else their instruments."""
+        keys = {
+            order.instrument.key
+            for order in self._blotter.orders.values()
+            if order.account == account.id and order.instrument.family == family.name and not order.is_final
+        }
+        return keys if (account.id, family.name) in self._each or not keys else {""}
+
+    async def _set(self, account: Account, family: Family, key: str, seconds: float) -> None:
+        """Arm, renew, or with zero switch off. A venue that refuses one for all has one for each instrument."""
+        instrument = account.instruments.get(key) if key else None
+        name, armed = f"{account.id} {family.name} {key}", self._armed.setdefault(account.id, {})
+        try:
+            await account.session.dead_man(instrument, seconds, family)
+        except NotSupported:
+            self._each.add((account.id, family.name))
+            armed.pop((family.name, key), None)
+        except VenueError as error:
+            if name not in self._failing:
+                self._failing.add(name)
+                text = f"{account.name}: the cancel-on-disconnect switch could not be set ({error}). Trying on."
+                self._blotter.tell("warn", text, account=account.id)
+        else:
+            self._failing.discard(name)
+            if seconds > 0:
+                armed[family.name, key] = time.monotonic()
+            else:
+                armed.pop((family.name, key), None)

@@ -1,0 +1,231 @@
+"""The kill switch: cancel everything everywhere, and go on until each venue itself says that nothing is left.
+
+It asks nobody: no guard, no limit, no arming. It cancels what the venues list, whoever placed it, first with the venue's own
+cancel-all, then one by one. A venue that cannot be reached is tried until it can; the others do not wait for it. An account
+counts as confirmed only when its lists are empty, no order of ours is still on its way to it and none is in doubt there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from app.accounts import AccountState
+from app.blotter import Blotter, now_ms
+from app.inquiry import Inquiry
+from app.journal import JournalUnavailable, Note
+from app.orders import Event, OrderState
+from connectors.errors import NothingToChange, NotSupported, OrderNotFound, VenueError
+from connectors.model import OrderRef, OrderUpdate, Side
+
+if TYPE_CHECKING:
+    from app.accounts import Account, Accounts
+    from connectors.contract import Family
+
+AGAIN = (0.3, 0.6, 1.0, 2.0, 3.0, 5.0)  # seconds between rounds at one venue; the last one repeats
+
+
+class Round(StrEnum):
+    """How far it is at one account."""
+
+    CANCELLING = "cancelling"
+    UNREACHABLE = "unreachable"  # trying on
+    CONFIRMED = "confirmed"
+
+
+@dataclass(slots=True)
+class KillLine:
+    """One account in the report. `left`: orders that its venue still lists, None while it has not told. `rounds` so far."""
+
+    account: str
+    name: str
+    state: Round = Round.CANCELLING
+    text: str = ""
+    left: int | None = None
+    rounds: int = 0
+
+
+class Kill(QObject):
+    """The switch and its report. `changed` after every step; `pressed_at` is wall time in ms, 0 if never pressed."""
+
+    changed = Signal()
+
+    def __init__(self, accounts: Accounts, blotter: Blotter, inquiry: Inquiry) -> None:
+        super().__init__()
+        self._accounts = accounts
+        self._blotter = blotter
+        self._inquiry = inquiry
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._again = asyncio.Event()
+        self.lines: dict[str, KillLine] = {}
+        self.pressed_at = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether any venue has not confirmed."""
+        return any(line.state is not Round.CONFIRMED for line in self.lines.values())
+
+    def covers(self, account_id: str, created: int) -> bool:
+        """Whether an order of this account, written down at `created` (ms), may not leave any more."""
+        line = self.lines.get(account_id)
+        running = line is not None and line.state is not Round.CONFIRMED
+        return running or (line is not None and created <= self.pressed_at)
+
+    async def press(self) -> dict[str, str]:
+        """Cancel everything; returns what was confirmed, by account, when all have. Pressed again: try at once."""
+        self.pressed_at = now_ms()
+        for account in self._concerned():
+            task = self._tasks.get(account.id)
+            if task is None or task.done():
+                self.lines[account.id] = KillLine(account.id, account.name)
+                self._tasks[account.id] = asyncio.ensure_future(self._go_on(account))
+        self._again.set()
+        self._again.clear()
+        self.changed.emit()
+        await asyncio.gather(*self._tasks.values())
+        return {line.account: line.state.value for line in self.lines.values()}
+
+    async def stop(self) -> None:
+        """Give up, because the program ends."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _concerned(self) -> list[Account]:
+        """Accounts that can hold orders: those with a key, and those whose orders are not known to be over."""
+        unfinished = {order.account for order in self._blotter.orders.values() if not order.is_final}
+        return [account for account in self._accounts.accounts.values() if account.keyed or account.id in unfinished]
+
+    async def _go_on(self, account: Account) -> None:
+        line = self.lines[account.id]
+        self._mark(account)
+        while True:
+            line.rounds += 1
+            try:
+                done = await self._round(account, line)
+            except VenueError as error:
+                done, line.state = False, Round.UNREACHABLE
+                line.text = f"could not be reached ({error}); trying on"
+            except Exception as error:  # noqa: BLE001 - nothing may end this before the venue has confirmed
+                done, line.state, line.text = False, Round.UNREACHABLE, f"an error on this side ({error!r}); trying on"
+            if done:
+                line.state, line.left, line.text = Round.CONFIRMED, 0, "confirms: no open order"
+                self._tell("info", account, f"{account.name} confirms: no open order.")
+                return
+            if line.rounds == 1 or line.rounds % 10 == 0:
+                self._tell("danger", account, f"Kill: {account.name} {line.text}.")
+            self.changed.emit()
+            try:
+                await asyncio.wait_for(self._again.wait(), AGAIN[min(line.rounds - 1, len(AGAIN) - 1)])
+            except TimeoutError:
+                pass
+
+    def _tell(self, level: str, account: Account, text: str) -> None:
+        self._blotter.tell(level, text, account=account.id)
+        self._blotter.journal.note(Note(now_ms(), account.id, "kill", text))
+        self.changed.emit()
+
+    def _mark(self, account: Account) -> None:
+        """The rows say at once what is wanted."""
+        for order in list(self._blotter.orders.values()):
+            if order.account == account.id and not order.is_final:
+                order.cancel_wanted = True
+                if order.state is not OrderState.UNKNOWN:
+                    self._blotter.happen(order, Event.CANCEL_ASKED)
+
+    async def _round(self, account: Account, line: KillLine) -> bool:
+        """One round; True when the venue has confirmed. Raises VenueError."""
+        if account.session is None and account.state in (AccountState.OFF, AccountState.FAILED):
+            await account.start()
+        if account.session is None or not account.keyed:
+            why = account.text or "no key"
+            line.state, line.text = Round.UNREACHABLE, f"is not connected with a key ({why}); trying on"
+            return False
+        line.state = Round.CANCELLING
+        failures: list[VenueError] = []
+        left = 0
+        for family in account.session.families:
+            try:
+                left += await self._cancel_family(account, family, one_by_one=line.rounds > 1)
+            except VenueError as error:  # the other families do not wait for this one
+                failures.append(error)
+        line.left = left
+        if failures:
+            raise failures[0]
+        line.text = f"{left} orders cancelled, waiting for its word" if left else ""
+        if left:
+            return False
+        return await self._nothing_on_its_way(account, line)
+
+    async def _nothing_on_its_way(self, account: Account, line: KillLine) -> bool:
+        try:
+            await self._inquiry.reconcile(account)
+        except JournalUnavailable:
+            pass  # what the venue says counts
+        mine = [order for order in self._blotter.orders.values() if order.account == account.id and not order.is_final]
+        if self._blotter.placing_at(account.id) or mine:
+            line.text = f"lists no open order, but {len(mine)} of ours are not settled yet"
+            return False
+        return True
+
+    async def _cancel_family(self, account: Account, family: Family, *, one_by_one: bool) -> int:
+        """Cancel what a family lists; returns how many orders that were. Raises VenueError."""
+        rows: list[OrderUpdate] = await account.session.open_orders(family=family)
+        if not rows:
+            return 0
+        for row in rows:
+            self._blotter.heard(account, row, family.name)
+        try:
+            if family.capabilities.cancel_all == "all":
+                await self._whole(account, family)
+            elif family.capabilities.cancel_all == "instrument":
+                await self._each_instrument(account, family, {row.wire for row in rows})
+            else:
+                one_by_one = True
+        except NotSupported:
+            one_by_one = True
+        if one_by_one:
+            await asyncio.gather(*(self._single(account, family, row) for row in rows))
+        return len(rows)
+
+    async def _whole(self, account: Account, family: Family) -> None:
+        try:
+            self._take(account, family, await account.session.cancel_all(None, family))
+        except NothingToChange:
+            pass
+
+    async def _each_instrument(self, account: Account, family: Family, wires: Iterable[str]) -> None:
+        for wire in sorted(wires):
+            instrument = account.instrument(wire, family.name)
+            if instrument is None:
+                continue
+            try:
+                self._take(account, family, await account.session.cancel_all(instrument))
+            except (NothingToChange, OrderNotFound):
+                pass
+
+    async def _single(self, account: Account, family: Family, row: OrderUpdate) -> None:
+        instrument = account.instrument(row.wire, family.name)
+        if instrument is None:
+            return
+        ref = OrderRef(
+            instrument=instrument,
+            client_id=row.client_id,
+            venue_id=row.venue_id,
+            side=row.side if isinstance(row.side, Side) else None,
+            algo=row.algo,
+            created=row.created if isinstance(row.created, int) else None,
+        )
+        try:
+            self._take(account, family, [await account.session.cancel(ref)])
+        except (NothingToChange, OrderNotFound):
+            pass  # the next list tells
+
+    def _take(self, account: Account, family: Family, rows: list[OrderUpdate]) -> None:
+        for row in rows:
+            self._blotter.heard(account, row, family.name)
