@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from math import isfinite
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -455,6 +456,15 @@ class KeyInfo(Struct, frozen=True, kw_only=True):
     can_trade: bool | None = None
     can_withdraw: bool | None = None
     note: str = ""
+
+
+def is_sound(row: Struct) -> bool:
+    """Whether every number of a row is finite: "NaN" on the wire is a number to a decoder, and to nobody else."""
+    for value in structs.astuple(row):
+        kind = type(value)
+        if (kind is float and not isfinite(value)) or (kind is Decimal and not value.is_finite()):
+            return False
+    return True
 
 
 def decimals(step: Decimal) -> int:

@@ -77,6 +77,7 @@ from connectors.model import (
     Position,
     Ticker,
     Trade,
+    is_sound,
 )
 from connectors.runtime.clock import Clock
 from connectors.runtime.derive import DerivedFills
@@ -680,6 +681,9 @@ class Session:
                 if event.time is not None:
                     link.counters.delay_ms = self._clock.ms() - event.time
                 self._book_event(link, market, event, now)
+            elif isinstance(event, _NUMBERS) and not is_sound(event):
+                link.counters.unknown += 1
+                self._control(link, Unknown(f"a number that is none in a {type(event).__name__}"))
             elif isinstance(event, (OrderUpdate, Fill, Balance, Position)):
                 if isinstance(event, OrderUpdate):
                     event.family = family
@@ -1110,6 +1114,7 @@ class Session:
 
 
 _DRAWN = (Trade, Ticker, Candle, MarkPrice)
+_NUMBERS = (*_DRAWN, OrderUpdate, Fill, Balance, Position)
 _CONTROL = (Accepted, Active, ClosingSoon, Declined, Ended, LoginLost, Ready, Unknown)
 
 
