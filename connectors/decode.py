@@ -10,7 +10,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
@@ -65,6 +65,7 @@ from connectors.model import (
     Trade,
 )
 
+LONGEST = 4  # steps of an operation that are walked
 SHOWN = 200  # characters of what isn't understood
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder().decode
@@ -214,7 +215,7 @@ def _answered(event: Answered, family: Family) -> dict[str, Any]:
             return _error(error.text or type(error).__name__, error.code)
         except UNREADABLE:
             continue
-        if isinstance(value, OrderUpdate):
+        if isinstance(value, OrderUpdate) and {value.venue_id, value.client_id} - {_VENUE_ID, _CLIENT_ID, ""}:
             return plain_event(value, family)
     return {"kind": "control", "type": "answer", "id": event.ask}
 
@@ -260,40 +261,66 @@ def decode_body(families: Sequence[Family], path: str, body: str | bytes, status
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     matched = False
     refusal: dict[str, Any] | None = None
+    best: list[dict[str, Any]] = []
     for family in families:
         for make in _operations(family):
-            step = _first(make)
-            if not isinstance(step, Call) or (method and method.upper() != step.method):
-                continue
-            wire = _wire_in(step, unquote(parts.path), query, family)
+            wire = _asked_at(family, make, method.upper(), unquote(parts.path), query)
             if wire is None:
                 continue
             matched = True
-            found, refused = _read_body(family, make, wire, raw, status)
-            if found is not None:
-                return found
+            found, refused = _read_body(family, make, (method.upper(), unquote(parts.path), query), wire, raw, status)
+            if found is not None and (not best or _score(found) > _score(best)):
+                best = found
             refusal = refusal or refused
+    if best and (refusal is None or _score(best) > _score([{"kind": "control"}])):
+        return best
     if refusal is not None:
         return [refusal]
     what = "a body that does not fit" if matched else "no operation asks for this path"
     return [{"kind": "unknown", "what": f"{what}: {address}"[:SHOWN]}]
 
 
+Address: TypeAlias = tuple[str, str, Mapping[str, str]]  # method or "", path, query
+
+
+def _walk(make: Any) -> Iterator[tuple[Any, Step]]:
+    """A flow and its steps, as far as they come when whatever is asked before is answered with nothing."""
+    try:
+        flow = make()
+        step = next(flow)
+        for _ in range(LONGEST):
+            yield flow, step
+            step = flow.send({})
+    except (StopIteration, VenueError, *UNREADABLE):
+        return
+
+
+def _asked_at(family: Family, make: Any, *address: Any) -> str | None:
+    """The instrument's name in the address, if one of the operation's steps has it; None if none has."""
+    for _, step in _walk(make):
+        if isinstance(step, Call) and (wire := _wire_in(step, *address, family)) is not None:
+            return wire
+    return None
+
+
 def _read_body(
-    family: Family, make: Any, wire: str, raw: bytes, status: int
+    family: Family, make: Any, address: Address, wire: str, raw: bytes, status: int
 ) -> tuple[list[dict[str, Any]] | None, dict[str, Any] | None]:
     """(events, None), (None, the venue's refusal), or (None, None) where the body does not fit."""
     for code in (status, 400) if status == 200 else (status,):
-        flow = make()
+        flow, step = next(
+            (flow, step)
+            for flow, step in _walk(make)
+            if isinstance(step, Call) and _wire_in(step, *address, family) is not None
+        )
         try:
-            step = next(flow)
             events = _plain_values(_rest(flow, step.read(Answer(code, raw, {}))), family, wire)
         except Unintelligible:
             continue
         except VenueError as error:
-            if code == status or error.code:  # with a status of our own, only the venue's own words count
+            if error.code or code == status >= 400:  # the rest are our own words, or due to a status of our own
                 return None, _error(error.text or type(error).__name__, error.code)
-        except (*UNREADABLE, StopIteration):
+        except UNREADABLE:
             continue
         else:
             return events or [{"kind": "control", "type": "nothing"}], None
@@ -304,7 +331,7 @@ def _rest(flow: Any, value: Any) -> Any:
     """What the operation comes to with this answer, if whatever else it asks for is answered with nothing."""
     try:
         flow.send(value)
-        for _ in range(3):
+        for _ in range(LONGEST):
             flow.send({})
     except StopIteration as stop:
         return stop.value
@@ -313,13 +340,21 @@ def _rest(flow: Any, value: Any) -> Any:
     return value
 
 
+def _flat(value: Any) -> Iterator[Any]:
+    """Rows of lists and of pages."""
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _flat(part)
+    else:
+        yield value
+
+
 def _plain_values(value: Any, family: Family, wire: str) -> list[dict[str, Any]]:
     """What an operation came to, as events."""
     if isinstance(value, Search):
         value = value.order or list(value.candidates)
-    rows = value if isinstance(value, list | tuple) else [value]
     found = []
-    for row in rows:
+    for row in _flat(value):
         if isinstance(row, Instrument):
             found.append({"kind": "instrument", "symbol": row.symbol, **_fields(row, "symbol", "venue", "family")})
         elif isinstance(row, Fees):
@@ -328,16 +363,18 @@ def _plain_values(value: Any, family: Family, wire: str) -> list[dict[str, Any]]
             event = plain_event(row, family)
             if event.get("symbol") == family.spelling.symbol(_WIRE):
                 event["symbol"] = family.spelling.symbol(wire) if wire else None
-            found.append(event)
-        elif isinstance(row, int) and not isinstance(row, bool):
+            found.append({name: part for name, part in event.items() if part not in (_VENUE_ID, _CLIENT_ID)})
+        elif row is value and isinstance(row, int) and not isinstance(row, bool):
             found.append({"kind": "control", "type": "time", "time": row})
         elif row is not None:
             found.append({"kind": "control", "type": "answer"})  # facts and tokens are not shown
     return found
 
 
-def _wire_in(step: Call, path: str, query: Mapping[str, str], family: Family) -> str | None:
+def _wire_in(step: Call, method: str, path: str, query: Mapping[str, str], family: Family) -> str | None:
     """The instrument's name in an address that `step` would have; "" if it has none, None if it is another address."""
+    if method and method != step.method:
+        return None
     base = urlsplit(family.url(step.endpoint)).path
     pattern = re.escape(step.path)
     for name, group in ((_WIRE, "(?P<wire>[^/]+)"), (_VENUE_ID, "[^/]+"), (_CLIENT_ID, "[^/]+")):

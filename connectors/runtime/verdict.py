@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from connectors.contract import Call, Step
+from connectors.contract import UNREADABLE, Call, Step
 from connectors.errors import OutcomeUnknown, Unintelligible
 
 _log = logging.getLogger(__name__)
@@ -23,6 +23,6 @@ def verdict(step: Step, answer: Any) -> Any:
         return step.read(answer)
     except Unintelligible as error:
         raise kind(f"the answer could not be read: {error}") from None
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
+    except (StopIteration, *UNREADABLE) as error:  # the first would end the flow that waits for this
         _log.warning("unexpected answer from %s (%s)", name, type(error).__name__)
         raise kind(f"an answer of unexpected shape from {name}") from error

@@ -41,6 +41,9 @@ SHAPES = {
     "stream mono after": BookRule(source=Source.STREAM, link=Link.MONO, join=Join.AFTER, repair=_BACK),
     "stream none": BookRule(source=Source.STREAM, link=Link.NONE, repair=_BACK),
     "stream none, checksum": BookRule(source=Source.STREAM, link=Link.NONE, checksum=checksum, repair=_BACK),
+    "stream none after, checksum": BookRule(
+        source=Source.STREAM, link=Link.NONE, join=Join.AFTER, checksum=checksum, repair=_BACK
+    ),
     "call none after, checksum": BookRule(source=Source.CALL, link=Link.NONE, join=Join.AFTER, checksum=checksum),
 }
 
