@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.catalogue import load
+from connectors.catalogue import load, slugs
 from connectors.runtime.replay import replay
 
 # venue, file: frames, applied, dropped as old, gaps, crossed, tops compared, tops equal, instruments
@@ -18,6 +18,8 @@ SESSIONS = [
     ("kraken", "session-v2-resync-20260818.jsonl.gz", (17, 17, 0, 0, 0, 0, 0, 1)),
     ("kraken", "session-v1-20210417.jsonl.gz", (4269, 4269, 0, 0, 0, 0, 0, 10)),
 ]
+# Recordings that nothing reads, and why.
+UNREAD = {"session-coinm-2021-07-22.jsonl.gz": "coin-margined contracts are no family of Binance here"}
 # Recordings of protocols that are gone; `dialects/<venue>.py` reads them.
 DIALECTS = {"session-v1-20210417.jsonl.gz"}
 # file: checksums that matched; no recorded one may fail
@@ -41,3 +43,13 @@ def test_a_recorded_session_replays_whole(venues_dir: Path, slug: str, name: str
     assert sum(book.checksums_failed for book in books) == 0
     assert all(book.best_bid is not None and book.best_ask is not None for book in books)
     assert all(book.best_bid < book.best_ask for book in books if book.best_bid and book.best_ask)
+
+
+@pytest.mark.parametrize("slug", slugs())
+def test_no_recording_or_vector_of_an_implemented_venue_is_left_out(venues_dir: Path, slug: str) -> None:
+    here = Path(__file__).parent
+    read = "\n".join(path.read_text() for path in here.rglob("*.py"))
+    for path in (venues_dir / slug).glob("session-*.jsonl.gz"):
+        assert f'"{path.name}"' in read, f"no test names {path.name}; replay it, or say in UNREAD why not"
+    if (venues_dir / slug / "vectors.json").exists():
+        assert (here / "signatures" / f"{slug}.py").exists()
