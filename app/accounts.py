@@ -19,6 +19,7 @@ from PySide6.QtCore import QObject, Signal
 from app.paper import FUNDS, PaperSession
 from app.paper_fees import public_rates
 from app.paper_store import PaperStore
+from app.vault import VaultProblem
 from connectors import catalogue
 from connectors.contract import Environment, Event, Lifecycle
 from connectors.errors import VenueError
@@ -99,31 +100,35 @@ class Account(QObject):
     @property
     def can_trade(self) -> bool:
         """Whether orders can go out at all."""
-        return self.state is AccountState.READY and self.key.can_trade is not False
+        return self.state is AccountState.READY and not self.read_only
 
     @property
-    def key(self) -> KeyInfo:
-        """What the key may do, as far as the venue tells; nothing told while off."""
+    def key(self) -> dict[str, KeyInfo]:
+        """What the key may do, by family, as far as the venue tells; nothing while off."""
         facts = getattr(self.session, "facts", None)  # a recording has none
-        known = [facts(family.name).get("key") for family in self.venue.families] if facts is not None else []
-        told = [info for info in known if isinstance(info, KeyInfo)]
-        trade, withdraw = [info.can_trade for info in told], [info.can_withdraw for info in told]
-        return KeyInfo(
-            can_trade=True if True in trade else (False if False in trade else None),
-            can_withdraw=True if True in withdraw else (False if False in withdraw else None),
-            note="; ".join(dict.fromkeys(info.note for info in told if info.note)),
-        )
+        told = {family.name: facts(family.name).get("key") for family in self.venue.families} if facts else {}
+        return {name: info for name, info in told.items() if isinstance(info, KeyInfo)}
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the venue told that the key may not trade, in no family of which it tells anything."""
+        told = [info.can_trade for info in self.key.values() if info.can_trade is not None]
+        return bool(told) and not any(told)
 
     @property
     def warnings(self) -> list[str]:
         """What the trader must know about the key, in words."""
-        info, found = self.key, []
-        if info.can_trade is False:
-            found.append(
-                f"This key may only read: {self.venue.name} told so. Trading is off; make a key that may trade."
-            )
-        if info.can_withdraw:
-            found.append("This key may withdraw. Fathom never needs that: make one without, and delete this one.")
+        found = []
+        for name, info in self.key.items():
+            where = f" in {name}" if len(self.venue.families) > 1 else ""
+            if info.can_trade is False:
+                found.append(
+                    f"This key may only read{where}, {self.venue.name} says: no orders. Make one that may trade."
+                )
+            if info.can_withdraw:
+                found.append(
+                    f"This key may withdraw{where}. Fathom never needs that: make one without, delete this one."
+                )
         return found
 
     # life
@@ -154,6 +159,8 @@ class Account(QObject):
             await self.session.start()
         except VenueError as error:
             await self._give_up(f"{self.venue.name} could not be reached: {error}")
+        except VaultProblem as problem:
+            await self._give_up(f"The key could not be read: {problem}")
         except OSError as error:
             await self._give_up(f"{self.venue.name} could not be started: {error}")
         else:

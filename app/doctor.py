@@ -29,7 +29,8 @@ def examine(*, as_json: bool) -> int:
     from app.settings import Settings
     from app.vault import Vault
 
-    settings, vault = Settings(), Vault()
+    settings = Settings()
+    vault = Vault(settings.data)
     platform_name, screen = _platform()
     folders = {"config": settings.config, "data": settings.data, "logs": settings.logs}
     found = {
@@ -48,7 +49,7 @@ def examine(*, as_json: bool) -> int:
     }
     trouble = []
     if not vault.persistent:
-        trouble.append("No keyring: keys stay in memory. On Linux install and unlock gnome-keyring or KWallet.")
+        trouble.append(f"{vault.text} On Linux install and unlock gnome-keyring or KWallet.")
     trouble += [f"The folder {path} cannot be written." for name, path in folders.items() if not _writable(path)]
     if platform_name == "none":
         trouble.append(f"Qt cannot open a window here: {screen}")

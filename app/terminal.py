@@ -34,7 +34,7 @@ class Terminal(QObject):
         super().__init__()
         self.settings = settings or Settings()
         self.logs = Logs(self.settings.logs)
-        self.vault = Vault()
+        self.vault = Vault(self.settings.data)
         self.catalogue = Catalogue(self.settings.quarters)
         recordings = self.settings.recordings if self.settings.preferences.recording else None
         self.accounts = Accounts(

@@ -31,11 +31,12 @@ from connectors.runtime.socket import LinkState
 from ui.clock import FrameClock
 from ui.palette import Palette
 from ui.panel import Panel
+from ui.panels.accounts import AccountsPanel
 from ui.panels.blotter import Balances, Fills, Orders, Positions
 from ui.panels.connectors import ConnectorBrowser
 from ui.panels.depth import DepthChart
 from ui.panels.ladder import Ladder
-from ui.panels.status import AccountsPanel, Health, LogPanel
+from ui.panels.status import Health, LogPanel
 from ui.panels.tape import Tape
 from ui.panels.ticket import Ticket
 from ui.panels.watchlist import Watchlist
@@ -124,6 +125,7 @@ class Window(QMainWindow):
         self.tape = Tape(theme)
         self.ticket = Ticket(theme, terminal.desk)
         self.orders = Orders(theme, terminal)
+        self.accounts = AccountsPanel(theme, terminal)
         self.browser = ConnectorBrowser(theme, terminal)
         panels: list[Panel] = [
             self.watchlist,
@@ -135,7 +137,7 @@ class Window(QMainWindow):
             Fills(theme, terminal),
             Positions(theme, terminal),
             Balances(theme, terminal),
-            AccountsPanel(theme, terminal),
+            self.accounts,
             Health(theme, terminal),
             LogPanel(theme, terminal),
             self.browser,
@@ -309,6 +311,7 @@ class Window(QMainWindow):
         self.depth_chart.price_chosen.connect(self.ticket.set_price)
         self.browser.link_asked.connect(self.open_link)
         self.browser.opened.connect(self._use_account)
+        self.accounts.used.connect(self._use_account)
         terminal.accounts.changed.connect(self._account_changed)
         terminal.desk.message.connect(self._notice)
         terminal.desk.armed_changed.connect(lambda _: self._refresh_bars())

@@ -396,7 +396,7 @@ class Spot(Product):
             "buyerCommission": 0,
             "sellerCommission": 0,
             "commissionRates": rates,
-            "canTrade": True,
+            "canTrade": self.keys.may_trade(account),
             "canWithdraw": True,
             "canDeposit": True,
             "brokered": False,

@@ -160,6 +160,10 @@ class Keys:
         """The key called `name`."""
         return self._keys.get(name)
 
+    def may_trade(self, account: str) -> bool:
+        """Whether a key of the account may trade."""
+        return any(key.can_trade for key in self._keys.values() if key.account == account)
+
     @staticmethod
     def verify_sha256(key: Key, payload: bytes, signature: str) -> bool:
         """HMAC-SHA256 in hex (any case), or RSA PKCS#1 v1.5 / Ed25519 in base64 for a public key."""

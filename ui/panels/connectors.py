@@ -34,6 +34,7 @@ from connectors import catalogue as connectors
 from connectors.contract import Amend, Capabilities, Environment
 from connectors.model import OrderKind
 from ui.panel import Panel
+from ui.panels.key_form import KeyForm
 from ui.theme import Theme
 from ui.widgets.figures import DASH
 from ui.widgets.tables import Column, RowTable
@@ -336,8 +337,7 @@ class Detail(QScrollArea):
         self.setWidgetResizable(True)
         self.setMinimumWidth(330)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._fields: dict[str, QLineEdit] = {}
-        self._status = QLabel()
+        self.form: KeyForm | None = None
         self._show_nothing()
 
     def _show_nothing(self) -> None:
@@ -348,14 +348,16 @@ class Detail(QScrollArea):
         self.setWidget(label)
 
     def show_entry(self, entry: Entry) -> None:
-        """Show another exchange."""
+        """Show another exchange; what was typed for the one before is forgotten, it must not end up with another."""
+        if self.form is not None and self.form.venue.slug != entry.row.slug:
+            self.form.clear()
         self.entry = entry
         self.refresh()
 
     def refresh(self) -> None:
         """Build the pane anew; what stands in the key form stays unless the exchange changed."""
         entry = self.entry
-        if entry is None or any(field.text() for field in self._fields.values()):
+        if entry is None or (self.form is not None and self.form.dirty):
             return
         inside = QWidget()
         column = QVBoxLayout(inside)
@@ -375,9 +377,12 @@ class Detail(QScrollArea):
         column.addWidget(self._line())
         column.addWidget(self._label("Environment", "large"))
         column.addLayout(self._environments(entry))
+        self.form = None
         if entry.implemented:
             column.addWidget(self._line())
-            self._add_key_form(column, entry)
+            self.form = KeyForm(self.terminal, connectors.load(entry.row.slug))
+            self.form.changed.connect(self._key_changed, Qt.ConnectionType.QueuedConnection)
+            column.addWidget(self.form)
             column.addWidget(self._line())
             column.addWidget(self._label("What the connector can do", "large"))
             column.addWidget(self._label(_abilities(entry), "secondary"))
@@ -480,79 +485,11 @@ class Detail(QScrollArea):
         if account.session is not None:
             self.browser.opened.emit(account.id)
 
-    def _add_key_form(self, column: QVBoxLayout, entry: Entry) -> None:
-        venue = connectors.load(entry.row.slug)
-        self._fields = {}
-        column.addWidget(self._label("API key", "large"))
-        column.addWidget(self._label(self.terminal.vault.text, "caption"))
-        if entry.closed:
-            column.addWidget(self._label("A closed venue takes no key.", "secondary"))
-            return
-        for field in venue.secrets:
-            edit = QLineEdit()
-            edit.setAccessibleName(field.label)
-            edit.setPlaceholderText(f"Paste: {field.label}")
-            if field.secret:
-                edit.setEchoMode(QLineEdit.EchoMode.Password)
-            self._fields[field.name] = edit
-            column.addWidget(edit)
-        self._for = QComboBox()
-        self._for.setAccessibleName("Environment of the key")
-        choices = [Environment.LIVE] + ([Environment.TESTNET] if entry.has_testnet else [])
-        self._for.addItems([choice.value for choice in choices])
-        save, forget = QPushButton("Save"), QPushButton("Forget")
-        save.clicked.connect(self._save)
-        forget.clicked.connect(self._forget)
-        row = QHBoxLayout()
-        for widget in (self._for, save, forget):
-            row.addWidget(widget)
-        row.addStretch(1)
-        column.addLayout(row)
-        self._status = self._label(self._key_text(entry.row.slug, choices), "caption")
-        column.addWidget(self._status)
-
-    def _key_text(self, slug: str, choices: list[Environment]) -> str:
-        try:
-            tails = {choice: self.terminal.vault.tail(slug, choice) for choice in choices}
-        except VaultProblem as problem:
-            return str(problem)
-        known = [f"{choice.value} …{tail}" for choice, tail in tails.items() if tail]
-        return (
-            "Kept: " + ", ".join(known)
-            if known
-            else "None kept. Give it the rights to read and trade, never to withdraw."
-        )
-
-    def _save(self) -> None:
-        if self.entry is None:
-            return
-        venue = connectors.load(self.entry.row.slug)
-        values = {name: field.text().strip() for name, field in self._fields.items()}
-        missing = [field.label for field in venue.secrets if field.required and not values[field.name]]
-        if missing:
-            self._status.setText(f"Missing: {', '.join(missing)}")
-            return
-        try:
-            self.terminal.vault.save(self.entry.row.slug, Environment(self._for.currentText()), values)
-        except VaultProblem as problem:
-            self._status.setText(str(problem))
-            return
-        self.terminal.logs.hide(values.values())
-        for field in self._fields.values():
-            field.clear()
+    def _key_changed(self, text: str) -> None:
+        """Another key, or another place for keys: what can be started may have changed."""
         self.refresh()
-
-    def _forget(self) -> None:
-        if self.entry is None:
-            return
-        try:
-            self.terminal.vault.delete(self.entry.row.slug, Environment(self._for.currentText()))
-        except VaultProblem as problem:
-            self._status.setText(str(problem))
-            return
-        for field in self._fields.values():
-            field.clear()
-        self.refresh()
+        if self.form is not None and text:
+            self.form.status.setText(f"{self.form.status.text()}. {text}")
 
 
 def _abilities(entry: Entry) -> str:

@@ -1,13 +1,12 @@
-"""Accounts, health of the connections, and the log."""
+"""Health of the connections, and the log."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout
 
-from app.accounts import AccountState
 from connectors.runtime.socket import LinkState
 from ui.panel import Panel
 from ui.theme import Theme
@@ -15,7 +14,6 @@ from ui.widgets.figures import DASH
 from ui.widgets.tables import Column, RowTable
 
 if TYPE_CHECKING:
-    from app.accounts import Account
     from app.terminal import Terminal
 
 _SHAPES = {LinkState.OPEN: "disc", LinkState.OPENING: "half", LinkState.WAITING: "half", LinkState.OFF: "bar"}
@@ -69,79 +67,6 @@ class Health(Panel):
             self._tick = tick
             accounts = self.terminal.accounts.accounts.values()
             self.table.rows.set_rows([(account, row) for account in accounts for row in account.health()])
-
-
-def _account_colour(account: Account) -> str:
-    return {AccountState.READY: "buy", AccountState.FAILED: "danger", AccountState.OFF: "text.tertiary"}.get(
-        account.state, "warn"
-    )
-
-
-_ACCOUNT_SHAPES = {AccountState.READY: "disc", AccountState.OFF: "ring", AccountState.FAILED: "bar"}
-ACCOUNT_COLUMNS = (
-    Column("Account", lambda a: a.venue.name, "strong", 120),
-    Column("Environment", lambda a: a.environment.capitalize(), "text", 100, colour=lambda a: a.environment.value),
-    Column(
-        "State",
-        lambda a: a.state.capitalize(),
-        "state",
-        130,
-        colour=_account_colour,
-        extra=lambda a: _ACCOUNT_SHAPES.get(a.state, "half"),
-    ),
-    Column("Instruments", lambda a: str(len(a.instruments)), "number", 90),
-    Column("Assets", lambda a: str(sum(bool(row.total) for row in a.balances.values())), "number", 70),
-    Column("Positions", lambda a: str(len(a.positions)), "number", 80),
-    Column(
-        "Clock, ms",
-        lambda a: DASH if a.session is None else f"{getattr(a.session, 'clock_offset_ms', 0.0):+.1f}",
-        "number",
-        86,
-    ),
-    Column("What", lambda a: a.text, "text", 500, colour=lambda a: "text.secondary"),
-)
-
-
-class AccountsPanel(Panel):
-    """Every account: its state in words, and a way to stop or start it."""
-
-    panel_id = "accounts"
-    title = "Accounts"
-
-    def __init__(self, theme: Theme, terminal: Terminal) -> None:
-        super().__init__(theme)
-        self.terminal = terminal
-        self.table = RowTable(theme, ACCOUNT_COLUMNS, "Accounts")
-        self.start, self.stop = QPushButton("Start"), QPushButton("Stop")
-        self.start.clicked.connect(lambda _: self._run(start=True))
-        self.stop.clicked.connect(lambda _: self._run(start=False))
-        row = QHBoxLayout()
-        row.setContentsMargins(8, 3, 8, 3)
-        row.addStretch(1)
-        row.addWidget(self.start)
-        row.addWidget(self.stop)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(row)
-        column.addWidget(self.table)
-        self._seen: tuple[object, ...] = ()
-
-    def frame(self, now: float) -> None:
-        """When one changed, and once a second for the clock."""
-        accounts = list(self.terminal.accounts.accounts.values())
-        seen = (*((account.id, account.state, account.text, account.version) for account in accounts), int(now))
-        if seen != self._seen:
-            self._seen = seen
-            self.table.rows.set_rows(accounts)
-        chosen = self.table.chosen
-        self.start.setEnabled(chosen is not None and chosen.state in (AccountState.OFF, AccountState.FAILED))
-        self.stop.setEnabled(chosen is not None and chosen.state is not AccountState.OFF)
-
-    def _run(self, *, start: bool) -> None:
-        chosen = self.table.chosen
-        if chosen is not None:
-            self.terminal.accounts.spawn(chosen.start() if start else chosen.stop())
 
 
 LOG_COLUMNS = (
