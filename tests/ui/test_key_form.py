@@ -167,7 +167,7 @@ def test_a_key_that_may_only_read_turns_trading_off_and_says_so(
 
     async def scenario(terminal: Terminal) -> None:
         server = PracticeServer(load("binance"), seed=1)
-        keys = server.practice.keys  # ty: ignore[unresolved-attribute] - of Binance's practice side
+        keys = server.practice.keys  # ty: ignore[missing-attribute] - of Binance's practice side
         keys.add(replace(keys.find(server.credentials["key"]), can_trade=False))
         await server.start()
         terminal.accounts.hosts["binance"] = server.hosts

@@ -22,7 +22,7 @@ ADVICE = "None kept. Give it the rights to read and trade, never to withdraw."
 def as_copied(text: str) -> str:
     """What the venue gave: a one-line field turns the line ends of a PEM key into blanks, or a JSON file into `\\n`."""
     text = text.strip()
-    found = _PEM.fullmatch(text.replace("\\n", "\n"))
+    found = _PEM.fullmatch(text.replace("\\n", "\n").strip())
     if found is None:
         return text
     head, body, foot = found.groups()
