@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from connectors.catalogue import load, slugs
-from connectors.contract import Amend, Family, FillSource, Source, Venue
+from connectors.contract import Amend, Family, FillSource, Proof, Source, Venue
 from connectors.model import Market
 
 
@@ -90,6 +90,12 @@ def never(column: Column) -> str:
 def without_checksum(column: Column) -> str:
     """Only books with a checksum."""
     return "" if column.family.book.checksum is not None else "the venue sends no checksum of its book"
+
+
+def without_proof(column: Column) -> str:
+    """Only books whose losses can be noticed."""
+    proven = column.family.book.proof is not Proof.TRANSPORT
+    return "" if proven else "updates carry neither number nor checksum: a lost one cannot be noticed"
 
 
 def without_calls_for_books(column: Column) -> str:

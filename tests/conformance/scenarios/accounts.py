@@ -158,6 +158,33 @@ async def two_accounts(bench: Bench) -> None:
     assert all(order.venue_id != rested.venue_id for order in buyer.ear.orders)
 
 
+@scenario(GROUP, "private news that comes twice has the same ids twice, and counts once")
+async def private_twice(bench: Bench) -> None:
+    bench.server.faults.duplicate_private = 1.0
+    client = await bench.client(by_http=True)
+    for number in range(5):
+        await client.place(price=bench.price(5), amount=bench.size(100 + 10 * number))
+    theirs = bench.exchange.fills("trader", bench.key)
+    assert len(theirs) >= 5
+    total = sum(fill.size for fill in theirs)
+
+    def counted() -> Decimal:
+        return sum({fill.id: fill.amount for fill in client.ear.fills}.values(), D(0))
+
+    await bench.until(lambda: counted() >= total, "all executions", hurry=0.02)
+    placed = await client.place()
+    await bench.until(
+        lambda: any(order.venue_id == placed.venue_id for order in client.ear.orders), "news behind them", hurry=0.02
+    )
+    assert counted() == total
+    await bench.until(lambda: close_heard(bench, client), "balances as the exchange has them", hurry=0.02)
+
+
+def close_heard(bench: Bench, client: Client) -> bool:
+    """Whether the balances that were told are the exchange's."""
+    return close({asset: row.total for asset, row in client.ear.balances.items() if row.total}, bench.totals("trader"))
+
+
 @scenario(GROUP, "positions follow what is bought and sold", unless=without_positions)
 async def positions_follow(bench: Bench) -> None:
     client = await bench.client()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from connectors.contract import Call, Channel
+from connectors.contract import Call, Channel, Link
 from connectors.model import Unit
 from connectors.sync import BookState, BookSync
 from tests.conformance.bench import Bench, Client
-from tests.conformance.marks import without_calls_for_books, without_checksum
+from tests.conformance.marks import without_calls_for_books, without_checksum, without_proof
 from tests.conformance.scenarios.list import scenario
 
 GROUP = "Market data"
@@ -188,6 +188,27 @@ async def cut_in_flow(bench: Bench) -> None:
         await bench.move()
         await bench.equal(sync)
         assert sync.counters.resyncs >= round_
+
+
+@scenario(GROUP, "after a storm of all these faults the book is the exchange's own", unless=without_proof)
+async def storm(bench: Bench) -> None:
+    client, sync = await watched(bench)
+    faults, chance = bench.server.faults, bench.chance
+    faults.drop = faults.duplicate = faults.reorder = faults.malformed = 0.02
+    for number in range(150):
+        await bench.move(chance.randint(1, 30))
+        faults.miscount_next = int(number % 25 == 0)
+        if number % 50 == 49:
+            await bench.server.cut()
+        if sync.live and bench.family.book.link is not Link.NONE:
+            assert not sync.book.crossed
+    faults.drop = faults.duplicate = faults.reorder = faults.malformed = 0.0
+    faults.miscount_next = 0
+    await bench.move()
+    await bench.until(lambda: client.connection("market").state == "open", "the socket", hurry=0.02)
+    await bench.move()
+    await bench.equal(sync)
+    assert sync.counters.resyncs >= 3
 
 
 @scenario(GROUP, "a stalled socket is called old, given up, and replaced")
