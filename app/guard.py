@@ -38,7 +38,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     `collar`: how far from mid a price may be on the side that costs, as a fraction: a limit price, the worst fill of a
     market order, and of a stop-limit its limit from its trigger. `confirm_notional`: larger orders are confirmed by
     holding the button (the ticket's business; a click in the ladder is refused instead). `repeat_seconds`: the same
-    side, price and amount again within this time is taken for a slip. `max_amount` in the instrument's unit.
+    side, price and amount again within this time is taken for a slip. `max_amount` in the instrument's unit; quanto
+    contracts, whose value can't be compared with money in quote, need it.
     """
 
     max_amount: Decimal | None = None
@@ -357,6 +358,11 @@ def _limit_problems(draft: Draft, situation: Situation) -> list[Problem]:
     if worth is None:
         return found
     quote = draft.instrument.quote
+    if draft.instrument.unit is Unit.QUANTO:
+        if limits.max_amount is None and (limits.max_notional is not None or limits.max_position_notional is not None):
+            text = f"its value is in {draft.instrument.settle}, your limits in {quote}: set a largest amount for it"
+            found.append(Problem(field="amount", rule="largest order", text=text))
+        return found
     if limits.max_notional is not None and worth > limits.max_notional:
         fix = _to_worth(draft, situation, limits.max_notional, ROUND_FLOOR)
         text = f"your largest order is {plain(limits.max_notional)} {quote}"

@@ -506,11 +506,15 @@ class Environment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A base URL by role. Practice replaces `url` by prefix; `testnet` is None where the venue has none."""
+    """A base URL by role. Practice replaces `url` by prefix; `testnet` is None where the venue has none.
+
+    `former` addresses are never dialled; recordings of that time are known by them.
+    """
 
     role: str
     url: str
     testnet: str | None = None
+    former: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.contract import UNREADABLE, Ask, Call, Channel, Family, Flow, Page, Stamp, Topic, Venue
+from connectors.contract import UNREADABLE, Ask, Call, Channel, Family, Flow, Page, Security, Stamp, Topic, Venue
 from connectors.errors import VenueError
 from connectors.model import Instrument, Market, OrderKind, OrderRef, OrderRequest, Side, SizeRule, TimeInForce
 
@@ -151,7 +151,7 @@ def order_for(call: Mapping[str, Any], instrument: Instrument) -> OrderRequest:
         instrument=instrument,
         side=Side(call["side"]),
         kind=KINDS[call["type"]],
-        amount=money("amount"),
+        amount=money("amount") if "amount" in call else money("contracts"),
         quote_amount=money("quote_amount"),
         price=money("price"),
         trigger=money("stop_price"),
@@ -168,6 +168,9 @@ def _private_step(op: str, family: Family) -> Call | Ask:
     stream = family.account_stream()
     opening = stream.opening({})
     try:
-        return next(opening)
+        step = next(opening)
     except StopIteration:
         return stream.plan(frozenset(), [Topic(Channel.ACCOUNT)], [])[0]
+    if step.security is not Security.NONE:
+        return step
+    return stream.plan(frozenset(), [Topic(Channel.ACCOUNT)], [])[0]  # what came first needs no key

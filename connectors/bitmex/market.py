@@ -201,8 +201,6 @@ class BitmexMarketStream(Stream):
             return [_top(row) for row in _quote_message(frame).data if not row.symbol.startswith(".")]
         data, partial = head["data"], head["action"] == "partial"
         if name == "trade":
-            if partial:
-                return [Alive()]  # the last trade again: history is read over HTTP
             return [event for row in data if (event := rows.trade(row)) is not None]
         if name in _BINS:
             return [event for row in data if (event := rows.candle(row, _BINS[name])) is not None]

@@ -27,6 +27,7 @@ _NAMED = re.compile(
     r'("?(?:signature|sign|api[-_]?key|apiKey|passphrase|token|listenKey|jwt|secret|API-Sign|otp)"?\s*[=:]\s*"?)([^"&\s,}]+)',
     re.IGNORECASE,
 )
+_LOGIN = re.compile(r'("op"\s*:\s*"(?:auth|login)\w*"\s*,\s*"args"\s*:\s*\[)[^\]]*', re.IGNORECASE)  # by place, without names
 
 
 class Row(msgspec.Struct, omit_defaults=True):
@@ -57,7 +58,7 @@ class Redactor:
         """`text` without secrets."""
         if self._values is not None:
             text = self._values.sub("***", text)
-        return _NAMED.sub(r"\1***", text)
+        return _LOGIN.sub(r'\1"***"', _NAMED.sub(r"\1***", text))
 
 
 class Recorder:

@@ -153,7 +153,7 @@ class Replay:
         parts = urlsplit(url)
         for family in self.venue.families:
             for endpoint in family.endpoints:
-                for base in filter(None, (endpoint.url, endpoint.testnet)):
+                for base in filter(None, (endpoint.url, endpoint.testnet, *endpoint.former)):
                     mine = urlsplit(base)
                     if not mine.scheme.startswith(scheme) or mine.hostname != parts.hostname:
                         continue

@@ -33,6 +33,7 @@ from connectors.contract import (
     Family,
     FillSource,
     Flow,
+    Lifecycle,
     LoginLost,
     Page,
     Pulse,
@@ -239,7 +240,14 @@ class Session:
     # Life
 
     async def start(self) -> None:
-        """Learn the clock and the instruments, open the private streams if there is a key. Raises VenueError."""
+        """Learn the clock and the instruments, open the private streams if there is a key. Raises VenueError.
+
+        A venue that has closed is never dialled: without hosts of a practice exchange in its place this raises VenueUnavailable.
+        """
+        standing = self.venue.standing
+        if standing.lifecycle is Lifecycle.CLOSED and not self._hosts:
+            since = f" on {standing.since}" if standing.since else ""
+            raise VenueUnavailable(f"{self.venue.name} closed{since}. It runs against the practice exchange only.")
         self._housekeeper = asyncio.ensure_future(self._keep_house())
         await self.refresh_clock()
         failures: list[VenueError] = []

@@ -360,3 +360,15 @@ def test_a_position_limit_stops_growth_and_lets_reduction_through() -> None:
     moment = situation(limits=limits, position=D(700))
     assert "position limit" in {problem.rule for problem in check(grows, moment)}
     assert "position limit" not in {problem.rule for problem in check(shrinks, moment)}
+
+
+QUANTO = msgspec.structs.replace(INVERSE, symbol="ETH-USD", base="ETH", unit=Unit.QUANTO, multiplier=D("0.001"))
+
+
+def test_a_quanto_order_needs_a_largest_amount_because_its_value_has_no_price_in_quote() -> None:
+    contracts = draft(instrument=QUANTO, amount=D(10))
+    loose = situation(available={"BTC": D(100)})
+    assert [problem.rule for problem in check(contracts, loose)] == ["largest order"]
+    bound = situation(available={"BTC": D(100)}, limits=Limits(max_amount=D(20)))
+    assert check(contracts, bound) == []
+    assert [row.rule for row in check(draft(instrument=QUANTO, amount=D(21)), bound)] == ["largest order"]

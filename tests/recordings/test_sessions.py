@@ -14,6 +14,7 @@ from connectors.runtime.replay import replay
 SESSIONS = [
     ("binance", "session-spot-2021-10-12.jsonl.gz", (177, 172, 5, 0, 0, 159, 159, 4)),
     ("binance", "session-usdm-2021-07-22.jsonl.gz", (764, 752, 12, 0, 0, 744, 744, 4)),
+    ("bitmex", "session-20210722.jsonl.gz", (1969, 1969, 0, 0, 0, 0, 0, 10)),
     ("kraken", "session-v2-20260816.jsonl.gz", (82, 82, 0, 0, 0, 0, 0, 2)),
     ("kraken", "session-v2-resync-20260818.jsonl.gz", (17, 17, 0, 0, 0, 0, 0, 1)),
     ("kraken", "session-v1-20210417.jsonl.gz", (4269, 4269, 0, 0, 0, 0, 0, 10)),

@@ -71,3 +71,11 @@ def test_secrets_are_taken_out_wherever_they_stand() -> None:
         clean('{"apiKey":"k123456","signature":"00ff","price":"1"}') == '{"apiKey":"***","signature":"***","price":"1"}'
     )
     assert "TOPSECRETVALUE" not in clean("a line with TOPSECRETVALUE in it")
+
+
+def test_a_login_whose_secrets_have_no_names_is_taken_out_whole() -> None:
+    clean = Redactor([])
+    frame = '{"op":"authKeyExpires","args":["KEY",1700000005,"00ff"]}'
+    assert clean(frame) == '{"op":"authKeyExpires","args":["***"]}'
+    assert clean(f'{{"success":true,"request":{frame}}}').count("***") == 1
+    assert clean('{"op":"subscribe","args":["trade:XBTUSD"]}') == '{"op":"subscribe","args":["trade:XBTUSD"]}'
