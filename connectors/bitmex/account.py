@@ -165,4 +165,3 @@ def _logged_in(said: Any) -> None:
     if isinstance(error, ClockSkewed):
         raise VenueUnavailable(said["error"])
     raise error
-

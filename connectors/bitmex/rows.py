@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from connectors.model import (
     ZERO,
@@ -139,12 +139,7 @@ def instruments(rows: Iterable[Any]) -> list[Instrument]:
 def _told_apart(group: list[Instrument]) -> list[Instrument]:
     """Contracts on one pair that settle in different assets: the one with the shortest name keeps the symbol."""
     first, *others = sorted(group, key=lambda row: (len(row.wire), row.wire))
-    return [first, *(_renamed(row, f"{row.symbol}-{row.wire}") for row in others)]
-
-
-def _renamed(row: Instrument, symbol: str) -> Instrument:
-    fields = {name: getattr(row, name) for name in Instrument.__struct_fields__}
-    return Instrument(**{**fields, "symbol": symbol})
+    return [first, *(structs.replace(row, symbol=f"{row.symbol}-{row.wire}") for row in others)]
 
 
 def instrument(row: Any) -> Instrument | None:

@@ -215,7 +215,7 @@ class BitmexTrading(Trading):
         client_id: str = "",
     ) -> Flow[OrderUpdate]:
         """PUT /order: ids stay. `orderQty` is the new total; a raised `leavesQty`, which could revive it, is never sent."""
-        body = {"orderID": order.venue_id} if order.venue_id else {"origClOrdID": order.client_id}
+        body: dict[str, Any] = {"orderID": order.venue_id} if order.venue_id else {"origClOrdID": order.client_id}
         if isinstance(amount, Decimal):
             body["orderQty"] = number(amount)
         if isinstance(price, Decimal):

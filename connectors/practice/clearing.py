@@ -16,8 +16,6 @@ from connectors.practice.outbox import Outbox
 from connectors.practice.pictures import margin_state
 from connectors.practice.terms import FundingPaid, FundingPayment, NewOrder, Refusal, Wallet
 
-_CENT = 10**8
-
 
 class Clearing:
     """Looks after all contracts. `insurance` takes what liquidation could not close, and its losses."""
@@ -76,7 +74,7 @@ class Clearing:
             if holding is None or not holding.lots:
                 continue
             value = market.grid.value(mark, abs(holding.lots))
-            due = rounded(value * numerator, denominator * _CENT) * _CENT
+            due = rounded(value * numerator, denominator * market.grid.coin) * market.grid.coin
             amount = -due if holding.lots > 0 else due
             account.purse(Wallet.MARGIN, asset).total += amount
             left -= amount

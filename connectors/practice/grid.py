@@ -13,7 +13,7 @@ from connectors.practice.listings import Listing
 from connectors.practice.terms import Refusal, RefusalKind
 
 ATOMS = 10**16  # of one unit of an asset
-_CENT = 10**8  # atoms that fees and inverse values are rounded to: eight decimals
+_CENT = 10**8  # atoms that inverse values are rounded to: eight decimals
 _ABSURD = Decimal(10) ** 15
 
 
@@ -52,6 +52,7 @@ class Grid:
         "_most",
         "_taker",
         "_unit_value",
+        "coin",
         "listing",
         "lot_atoms",
         "maximum",
@@ -68,6 +69,7 @@ class Grid:
         self.minimum = max(1, self._whole(listing.minimum / listing.step, "minimum"))
         self.maximum = self._whole(listing.maximum / listing.step, "maximum")
         self.lot_atoms = to_atoms(listing.step)  # base asset a lot; used on spot only
+        self.coin = 10 ** (16 - listing.money_digits)  # atoms that fees and funding are rounded to
         self.charge(listing.maker, listing.taker)
         self._inverse = listing.unit is Unit.INVERSE
         self._unit_value = self._inverse_num = 0
@@ -160,19 +162,19 @@ class Grid:
         return atoms // (ticks * self._unit_value)
 
     def fee(self, atoms: int, *, maker: bool) -> int:
-        """Fee on an amount in atoms, to eight decimals; negative = rebate."""
+        """Fee on an amount in atoms, to the smallest unit of money; negative = rebate."""
         numerator, denominator = self._maker if maker else self._taker
-        return rounded(atoms * numerator, denominator * _CENT) * _CENT
+        return rounded(atoms * numerator, denominator * self.coin) * self.coin
 
     def fee_on_top(self, atoms: int, *, maker: bool) -> int:
         """The same for a fee beside the price: rounded down, so that parts never come to more than `with_fee` held for the whole."""
         numerator, denominator = self._maker if maker else self._taker
-        return atoms * numerator // (denominator * _CENT) * _CENT
+        return atoms * numerator // (denominator * self.coin) * self.coin
 
     def with_fee(self, atoms: int) -> int:
         """A value and the most that its fee on top can come to."""
         numerator, denominator = self._most
-        return atoms + -(-atoms * numerator // (denominator * _CENT)) * _CENT
+        return atoms + -(-atoms * numerator // (denominator * self.coin)) * self.coin
 
     def average(self, lots: int, value: int) -> Decimal | None:
         """Mean price of `lots` (above zero) that came to `value` atoms; None for nothing."""

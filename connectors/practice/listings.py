@@ -18,7 +18,8 @@ class Listing(Struct, frozen=True, kw_only=True):
     `multiplier` base units, of an INVERSE one `multiplier` quote units settled in base. `reference` is the price that
     history and crowd start from. `activity` scales the crowd (1 = the busiest). Fees are fractions, negative = rebate.
     `maintenance` is the maintenance margin rate; zero = half of 1 / max_leverage. Spot buyers pay their fee in base, out of
-    what they receive, or with `fee_in_quote` in quote, on top of the price.
+    what they receive, or with `fee_in_quote` in quote, on top of the price. Fees and funding are rounded to `money_digits`
+    decimals, the venue's own smallest unit of money.
     """
 
     base: str
@@ -38,6 +39,7 @@ class Listing(Struct, frozen=True, kw_only=True):
     maintenance: Decimal = Decimal(0)
     activity: float = 0.3
     fee_in_quote: bool = False
+    money_digits: int = 8
 
     @property
     def symbol(self) -> str:

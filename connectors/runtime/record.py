@@ -27,7 +27,9 @@ _NAMED = re.compile(
     r'("?(?:signature|sign|api[-_]?key|apiKey|passphrase|token|listenKey|jwt|secret|API-Sign|otp)"?\s*[=:]\s*"?)([^"&\s,}]+)',
     re.IGNORECASE,
 )
-_LOGIN = re.compile(r'("op"\s*:\s*"(?:auth|login)\w*"\s*,\s*"args"\s*:\s*\[)[^\]]*', re.IGNORECASE)  # by place, without names
+_LOGIN = re.compile(
+    r'("op"\s*:\s*"(?:auth|login)\w*"\s*,\s*"args"\s*:\s*\[)[^\]]*', re.IGNORECASE
+)  # by place, without names
 
 
 class Row(msgspec.Struct, omit_defaults=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,7 +125,7 @@ have = pytest.mark.skipif(not PATH.exists(), reason=f"no samples at {PATH}")
 
 @have
 def test_every_kind_is_read_here_or_listed_with_a_reason() -> None:
-    source = open(__file__, encoding="utf-8").read()
+    source = Path(__file__).read_text()
     kinds = {json.loads(line)["kind"] for line in PATH.read_text().splitlines()}
     assert [kind for kind in sorted(kinds) if f'"{kind}"' not in source] == []
     assert NOT_READ.keys() <= kinds
