@@ -145,6 +145,11 @@ class BookSync:
         self._enter(BookState.RESYNCING, why, now)
         self.need = self._next_repair()
 
+    def hole(self, why: str, now: float) -> None:
+        """The stream itself saw that something is missing (rows by id, a number that counts the whole connection)."""
+        self.counters.gaps += 1
+        self.broken(why, now)
+
     # -----------------------------------------------------------------------------------------------------------------
     # What arrives
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from connectors.bitmex import rows
 from connectors.bitmex.market import control
 from connectors.bitmex.signing import decode, read_json, refusal
 from connectors.contract import (
+    UNREADABLE,
     Accepted,
     Alive,
     Answered,
@@ -88,7 +87,7 @@ class BitmexAccountStream(Stream):
             head = decode(frame)
             name = head.get("table")
             return self._control(head) if name is None else self._table(name, head)
-        except (msgspec.DecodeError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        except UNREADABLE as error:
             return [Unknown(f"a private frame that does not fit ({type(error).__name__})", "")]
 
     def _control(self, head: Any) -> list[Event]:

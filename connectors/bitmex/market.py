@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from connectors.bitmex import rows
 from connectors.contract import (
+    UNREADABLE,
     Accepted,
     Alive,
     Ask,
@@ -186,12 +187,22 @@ class BitmexMarketStream(Stream):
                 return self._book(_book_message(frame))
             if frame == "pong":
                 return [Alive()]
-            return self._other(frame)
-        except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
+            head = _any(frame)
+        except UNREADABLE as error:
+            return self._lost(frame, error)
+        try:
+            return self._other(frame, head)
+        except UNREADABLE as error:
+            return [_unknown(frame, error)]
 
-    def _other(self, frame: str | bytes) -> list[Event]:
-        head = _any(frame)
+    def _lost(self, frame: str | bytes, error: Exception) -> list[Event]:
+        """What can't be read may have been a change of any book: none of this connection is believed until its next image."""
+        if not self._books:
+            return [_unknown(frame, error)]
+        self._books.clear()
+        return [_unknown(frame, error), BookBroken(wires=None, why="a message could not be read")]
+
+    def _other(self, frame: str | bytes, head: Any) -> list[Event]:
         name = head.get("table")
         if name is None:
             return control(head, self._topics)
@@ -320,6 +331,10 @@ def _merge(book: _Book, row: _Row, action: str, touched: tuple[set[float], set[f
     else:
         price, size = row.price, row.size
         side.put(row.id, old[0] if price is None else price, old[1] if size is None else size, marks)
+
+
+def _unknown(frame: str | bytes, error: Exception) -> Unknown:
+    return Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))
 
 
 def _top(row: _Quote) -> Ticker:

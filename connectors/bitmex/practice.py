@@ -115,10 +115,10 @@ class BitmexPractice(VenuePractice):
         self._armed: dict[str, int] = {}
         self._left: dict[str, tuple[float, int]] = {}  # tokens of each limit, and when they were counted
         self.hosts = {
-            "https://www.bitmex.com": ("rest", ""),
-            "https://www.bitmex.com/api/v1": ("rest", "/api/v1"),
-            "https://testnet.bitmex.com": ("rest", ""),
-            "https://testnet.bitmex.com/api/v1": ("rest", "/api/v1"),
+            "https://www.bitmex.com": ("api", ""),
+            "https://www.bitmex.com/api/v1": ("api", "/api/v1"),
+            "https://testnet.bitmex.com": ("api", ""),
+            "https://testnet.bitmex.com/api/v1": ("api", "/api/v1"),
             "wss://ws.bitmex.com/realtime": ("realtime", "/realtime"),
             "wss://www.bitmex.com/realtime": ("realtime", "/realtime"),
             "wss://ws.testnet.bitmex.com/realtime": ("realtime", "/realtime"),
@@ -267,12 +267,13 @@ class BitmexPractice(VenuePractice):
     def _take(self, name: str, limit: int, period: int) -> float:
         left, since = self._left.get(name, (float(limit), self.now_ms))
         left = min(float(limit), left + (self.now_ms - since) * limit / period)
-        if left < 1:
+        if left < 1 and self.limited:
             self._left[name] = (left, self.now_ms)
             seconds = max(1, round((1 - left) * period / limit / 1000 + 0.5))
             raise ApiError(429, f"Rate limit exceeded, retry in {seconds} seconds.", "RateLimitError")
-        self._left[name] = (left - 1, self.now_ms)
-        return left - 1
+        left = max(0.0, left - 1)
+        self._left[name] = (left, self.now_ms)
+        return left
 
     def refuse(self, refusal: Refusal) -> ApiError:
         """The exchange's refusal in the venue's words."""

@@ -288,8 +288,6 @@ class BitmexTrading(Trading):
 
     def dead_man(self, instrument: Instrument | None, seconds: float, facts: Mapping[str, Any]) -> Flow[None]:
         """POST /order/cancelAllAfter, in milliseconds; always for the whole account."""
-        if instrument is not None:
-            raise NotSupported("BitMEX has a dead man's switch for the whole account, not for one instrument")
         body = {"timeout": int(seconds * 1000)}
         yield _private("POST", "/order/cancelAllAfter", _ignore, body=body, effect=Effect.SETUP)
 

@@ -256,7 +256,7 @@ class Replay:
                     else [wire for name, wire in self.books if name == family.name]
                 )
                 for wire in wires:
-                    self._book(family, wire).sync.broken(event.why, now)
+                    self._book(family, wire).sync.hole(event.why, now)
             case Unknown():
                 self.report.not_understood += 1
             case Trade() | Ticker() | Candle() | MarkPrice():

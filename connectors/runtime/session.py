@@ -745,7 +745,7 @@ class Session:
             if isinstance(event, BookCheck):
                 market.sync.check(event, now)
             else:
-                market.sync.broken(event.why, now)
+                market.sync.hole(event.why, now)
             self._repair(market, now)
 
     def _repair(self, market: _Market, now: float) -> None:

@@ -56,11 +56,21 @@ class Scenario:
 # (column or venue, scenario): why the venue cannot have it.
 CANNOT: dict[tuple[str, str], str] = {
     ("binance spot", "login_expires"): "the signed subscription lives as long as its socket; nothing expires",
+    ("bitmex", "login_expires"): "a login lives as long as its socket; nothing expires",
+    ("bitmex", "below_minimum"): "the lot is the least that can be ordered, and there is no least value",
+    (
+        "bitmex",
+        "update_dropped",
+    ): "nothing is numbered: a lost message shows only when a row names an id that is not there",
     ("kraken", "login_expires"): "a token expires only before its use, then it lives as long as its socket",
 }
 
 # (column or venue, scenario): the fault is harmless or invisible there, the book is equal all the same, nothing is counted.
 UNSEEN: dict[tuple[str, str], str] = {
+    (
+        "bitmex",
+        "updates_reordered",
+    ): "what goes, changes and comes in one moment are different levels: any order makes one book",
     ("kraken", "update_duplicated"): "sizes are absolute and nothing is numbered: what comes twice is the same book",
 }
 

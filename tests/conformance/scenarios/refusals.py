@@ -84,7 +84,9 @@ async def below_minimum(bench: Bench) -> None:
 @scenario(GROUP, "more than there is")
 async def beyond_funds(bench: Bench) -> None:
     value = 2_000_000 if bench.spot else 60_000_000
-    await refused(bench, "funds", InsufficientFunds, amount=bench.size(value))
+    most = bench.instrument.size.maximum
+    amount = bench.size(value) if most is None else min(most, bench.size(value))
+    await refused(bench, "funds", InsufficientFunds, amount=amount)
 
 
 @scenario(GROUP, "a post-only order that would take")
