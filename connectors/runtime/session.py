@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from connectors.contract import (
+    UNREADABLE,
     Accepted,
     Active,
     Ask,
@@ -58,6 +59,7 @@ from connectors.errors import (
     NotSupported,
     OutcomeUnknown,
     RateLimited,
+    Unintelligible,
     VenueError,
     VenueUnavailable,
 )
@@ -546,6 +548,7 @@ class Session:
 
     async def run(self, flow: Flow[T], family: Family) -> T:
         """Drive a flow to its result: seal, pace, send and read each step; repeat only what may be repeated."""
+        acted = False
         try:
             step = next(flow)
             while True:
@@ -553,8 +556,13 @@ class Session:
                     value = await self._step(step, family)
                 except VenueError as error:
                     step = flow.throw(error)
-                else:
+                    continue
+                acted = acted or not step.effect.repeatable
+                try:
                     step = flow.send(value)
+                except UNREADABLE as error:  # what an answer means can fail to make sense after it was read, too
+                    kind = OutcomeUnknown if acted else Unintelligible
+                    raise kind(f"an answer of unexpected shape ({type(error).__name__})") from error
         except StopIteration as stop:
             return stop.value
 
