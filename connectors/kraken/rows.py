@@ -242,9 +242,11 @@ def order(txid: str, row: Mapping[str, Any], names: Names) -> OrderUpdate:
     )
     if "viqc" in flags:
         update.quote_amount = amount
+        if not _in_base(filled, money(row["cost"]), money(row["price"])):
+            update.filled = UNSET
     else:
         update.amount = amount
-    if filled > 0:
+    if update.filled is not UNSET and filled > 0:
         update.average = money(row["cost"]) / filled  # the reported one is rounded up to the tick
     tif = (row.get("timeinforce") or "").lower()
     if tif in TIF:
@@ -252,6 +254,13 @@ def order(txid: str, row: Mapping[str, Any], names: Names) -> OrderUpdate:
     if status.is_final and status is not OrderStatus.FILLED:
         update.end_reason = end_reason(row["status"], update.reason, tif)
     return update
+
+
+def _in_base(filled: Decimal, cost: Decimal, average: Decimal) -> bool:
+    """Whether the filled volume of an order by money is told in base; the documentation leaves that open."""
+    if not filled:
+        return True
+    return abs(filled - cost) > Decimal("0.00001") and abs(cost / filled - average) <= average * Decimal("0.005")
 
 
 def end_reason(status: str, words: str, tif: str) -> EndReason:
