@@ -388,7 +388,7 @@ class Desk(QObject):
             self._doubt(order, f"the request was {said}, but the venue has told of the order")
             self.run(self._inquiry.settle(order), f"settle {order.id}")
             return
-        if order.carried or OrderState.AMENDING is order.state:
+        if order.legs > 1:
             self._blotter.end(order, OrderStatus.CANCELLED, f"Cancelled for a change; the rest was {said}")
         else:
             self._blotter.end(order, OrderStatus.REJECTED, said)

@@ -159,7 +159,7 @@ class Inquiry:
         """The look-up does not find it: conclude only if neither the open orders nor the fills say otherwise."""
         if not await self._nowhere(order, account) or order.is_final or order.acknowledged:
             return
-        if order.carried or order.replacing:
+        if order.legs > 1:
             text = f"Cancelled for a change, and {account.name} never got the rest. Nothing more was executed."
             self._blotter.end(order, OrderStatus.CANCELLED, text)
         else:

@@ -215,6 +215,7 @@ class Order:
     external: bool = False
     algo: bool = False
     acknowledged: bool = False
+    legs: int = 1  # orders at the venue that this one has been, one after the other
     cancel_wanted: bool = False  # the trader asked for it, and it is pursued whatever comes between
     replacing: bool = False  # between two legs
     leg_end: OrderStatus | None = None  # how the leg ended that is being replaced
@@ -335,7 +336,7 @@ class Order:
 
     def add_fill(self, fill: Fill, time: int) -> bool:
         """Count an execution once. True if it was new. A late fee of a known fill is taken in."""
-        self.heard = max(self.heard, time)
+        self.heard = max(self.heard, fill.time)
         key = fill.id
         known, amount = key in self._fills, fill.amount
         if fill.through is not None and not known:  # derived: what reaches no further than a known one is part of it
@@ -364,6 +365,7 @@ class Order:
         self.earlier.update({self.client_id, self.venue_id} - {""})
         self.client_id, self.venue_id = client_id, ""
         self._carried = carried
+        self.legs += 1
         self.filled = max(self.filled, carried)
         self.amount, self.price = amount, price
         self.replacing, self.leg_end = False, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -18,7 +19,8 @@ class Faults:
 
     `drop`, `duplicate`, `reorder`, `malformed` touch public frames; `duplicate_private` and `reorder_private` private ones.
     `lose_answer`: an order was accepted, the answer is a 503 or a broken connection. `refuse`: answered before anything
-    was done. `stalled`: sockets stay open and nothing is sent. `latency` in seconds, before each answer. `surplus`: every
+    was done. `stalled`: sockets stay open and nothing is sent. `latency` in seconds, before each answer. `hold`: what arrives
+    and contains this text waits at the door until it is lifted; `held` is what waits there. `surplus`: every
     JSON object that stands alone or in a list has a field that nobody knows.
     """
 
@@ -33,6 +35,8 @@ class Faults:
     lose_answer: float = 0.0
     refuse: float = 0.0
     stalled: bool = False
+    hold: bytes = b""
+    held: list[bytes] = field(default_factory=list)
     surplus: bool = False
     lose_next: deque[str] = field(default_factory=deque)  # "503", "cut" or "hang", for the next requests that act
     refuse_next: deque[HttpAnswer] = field(default_factory=deque)  # for the next requests of any kind
@@ -51,6 +55,17 @@ class Faults:
         if self._chance is None:
             self._chance = random.Random(self.seed)
         return rate > 0 and self._chance.random() < rate
+
+    async def delay(self, frame: str | bytes) -> None:
+        """Keep what arrived from being heard, for as long as it is told."""
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        arrived = frame.encode() if isinstance(frame, str) else frame
+        if self.hold and self.hold in arrived:
+            self.held.append(arrived)
+            while self.hold:  # noqa: ASYNC110 - lifted from outside
+                await asyncio.sleep(0.01)
+            self.held.remove(arrived)
 
     def refusal(self, request: HttpRequest) -> HttpAnswer | None:
         """What to answer instead of doing anything."""

@@ -204,8 +204,7 @@ class PracticeServer:
     async def _answer(self, request: web.Request, asked: HttpRequest) -> web.StreamResponse:
         from aiohttp import web
 
-        if self.faults.latency:
-            await asyncio.sleep(self.faults.latency)
+        await self.faults.delay(f"{asked.method} {asked.path}?{asked.query}".encode() + asked.body)
         answer = self.faults.refusal(asked)
         if answer is None:
             self.exchange.advance(self._now_ms())
@@ -234,8 +233,7 @@ class PracticeServer:
             async for message in response:
                 if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                     continue
-                if self.faults.latency:
-                    await asyncio.sleep(self.faults.latency)
+                await self.faults.delay(message.data)
                 self.exchange.advance(self._now_ms())
                 before = self.exchange.number_of_events()
                 connection.receive(message.data, self._now_ms())

@@ -193,3 +193,234 @@ def test_nothing_changes_the_state_after_the_end(status: OrderStatus) -> None:
     for event in Event:
         assert not subject.happen(event, 3)
     assert subject.state is OrderState(status.value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The table against an independent model: what must be shown follows from what was heard, in whatever order
+
+OURS = [Event.CANCEL_ASKED, Event.CANCEL_REFUSED, Event.AMEND_ASKED, Event.AMEND_DONE, Event.AMEND_REFUSED, Event.LOST]
+STAGES = ["pending", "untriggered", "open", "partly_filled"]
+
+
+class Model:
+    """Says what the trader must see, from flags and maxima instead of transitions."""
+
+    def __init__(self, amount: Decimal) -> None:
+        self.amount = amount
+        self.end = ""
+        self.wish = ""  # what of ours is open: cancelling, amending, unknown
+        self.stage = 0
+        self.fills: dict[str, Decimal] = {}
+        self.told = Decimal(0)
+
+    @property
+    def filled(self) -> Decimal:
+        return max(self.told, sum(self.fills.values(), Decimal(0)))
+
+    @property
+    def state(self) -> str:
+        return self.end or self.wish or STAGES[self.stage]
+
+    def word(self, word: str) -> None:
+        """The venue says where the order stands."""
+        if self.end:
+            return
+        if word not in STAGES:
+            self.end = word
+            return
+        self.stage = max(self.stage, STAGES.index(word))
+        self.wish = "" if self.wish == "unknown" else self.wish
+
+    def fill(self, number: str, amount: Decimal) -> None:
+        """An execution."""
+        if number in self.fills:
+            return
+        self.fills[number] = amount
+        self.word("filled" if self.filled >= self.amount else "partly_filled")
+
+    def ours(self, event: Event) -> None:
+        """Something about one of our requests."""
+        if self.end:
+            return
+        match event:
+            case Event.CANCEL_ASKED:
+                self.wish = "cancelling"
+            case Event.AMEND_ASKED if not self.wish:
+                self.wish = "amending"
+            case Event.LOST:
+                self.wish = "unknown"
+            case Event.CANCEL_REFUSED if self.wish in ("cancelling", "unknown"):
+                self.wish = ""
+            case Event.AMEND_DONE | Event.AMEND_REFUSED if self.wish in ("amending", "unknown"):
+                self.wish = ""
+            case _:
+                pass
+
+
+@given(
+    parts=STREAMS,
+    rest=st.integers(0, 3),
+    end=st.sampled_from(["filled", "cancelled", "expired", ""]),
+    requests=st.lists(st.sampled_from(OURS), max_size=6),
+    seed=st.integers(0, 10**6),
+)
+def test_shuffled_doubled_and_crossed_with_our_requests_the_table_agrees_with_the_model(
+    parts: list[int], rest: int, end: str, requests: list[Event], seed: int
+) -> None:
+    chance = random.Random(seed)
+    total = sum(parts) + (0 if end == "filled" else rest + 1)
+    subject, model = order(str(total)), Model(Decimal(total))
+    done = 0
+    news: list[OrderUpdate | Fill | Event] = [update(OrderStatus.PENDING), update(OrderStatus.OPEN, "0")]
+    for number, part in enumerate(parts, 1):
+        done += part
+        news += [fill(number, str(part)), update(OrderStatus.PARTLY_FILLED, str(done))]
+    news += [update(OrderStatus(end), str(done))] if end else []
+    arriving = [*news, *chance.choices(news, k=chance.randint(0, len(news))), *requests]
+    chance.shuffle(arriving)
+    for item in arriving:
+        before, ended = subject.filled, subject.is_final
+        state = subject.state
+        if isinstance(item, Fill):
+            subject.add_fill(item, 9)
+            model.fill(item.id, item.amount)
+        elif isinstance(item, OrderUpdate):
+            subject.learn(item, 9)
+            model.told = max(model.told, item.filled if isinstance(item.filled, Decimal) else Decimal(0))
+            assert isinstance(item.status, OrderStatus)
+            model.word(item.status.value)
+        else:
+            subject.happen(item, 9)
+            model.ours(item)
+        assert subject.state.value == model.state
+        assert subject.filled == model.filled
+        assert subject.filled >= before
+        assert not ended or subject.state is state
+    if end:
+        assert subject.state.value == end
+
+
+@given(
+    first=st.lists(st.integers(1, 4), max_size=4),
+    second=st.lists(st.integers(1, 4), max_size=4),
+    late=st.integers(0, 10**6),
+    end=st.sampled_from(["filled", "cancelled", ""]),
+)
+def test_news_of_a_leg_that_is_over_never_ends_or_doubles_the_order(
+    first: list[int], second: list[int], late: int, end: str
+) -> None:
+    """given an order that was replaced, when news of its first leg arrives late, twice or shuffled, then it counts once."""
+    chance = random.Random(late)
+    carried, more = sum(first), sum(second)
+    total = carried + more + (0 if end == "filled" and second else 1)
+    subject = order(str(total))
+    old: list[OrderUpdate | Fill] = [update(OrderStatus.OPEN, "0")]
+    old += [fill(number, str(part)) for number, part in enumerate(first, 1)]
+    old += [update(OrderStatus.CANCELLED, str(carried))]
+    heard = chance.sample(old, chance.randint(0, len(old)))
+    subject.happen(Event.AMEND_ASKED, 2)
+    subject.replacing = True
+    for item in [update(OrderStatus.OPEN, "0"), *heard]:
+        subject.add_fill(item, 3) if isinstance(item, Fill) else subject.learn(item, 3)
+    assert not subject.is_final
+    subject.replaced("c2", Decimal(total), Decimal(101), 4, Decimal(carried))
+    done, new = 0, list[OrderUpdate | Fill]()
+    new.append(leg_update(OrderStatus.OPEN, "0"))
+    for number, part in enumerate(second, 100):
+        done += part
+        new += [leg_fill(number, str(part)), leg_update(OrderStatus.PARTLY_FILLED, str(done))]
+    status = OrderStatus(end) if end and (end != "filled" or second) else None
+    new += [leg_update(status, str(done))] if status else []
+    arriving = [*new, *old, *chance.choices([*old, *new], k=4)]
+    chance.shuffle(arriving)
+    for item in arriving:
+        subject.add_fill(item, 9) if isinstance(item, Fill) else subject.learn(item, 9)
+    assert subject.filled == carried + more
+    assert subject.is_final is (status is not None)
+    assert status is None or subject.state.value == status.value
+    assert (subject.client_id, subject.venue_id) == ("c2", "v2")
+
+
+def leg_update(status: OrderStatus, filled: str) -> OrderUpdate:
+    return OrderUpdate(wire="BTCUSDT", venue_id="v2", client_id="c2", status=status, filled=Decimal(filled), time=8)
+
+
+def leg_fill(number: int, amount: str) -> Fill:
+    return Fill(
+        wire="BTCUSDT",
+        family="spot",
+        id=str(number),
+        venue_id="v2",
+        client_id="c2",
+        side=Side.BUY,
+        price=Decimal(101),
+        amount=Decimal(amount),
+        time=number,
+    )
+
+
+def test_a_leg_that_ends_without_a_next_one_ends_the_order_as_it_ended() -> None:
+    subject = order("10")
+    subject.learn(update(OrderStatus.OPEN, "0"), 2)
+    subject.happen(Event.AMEND_ASKED, 3)
+    subject.replacing = True
+    subject.learn(update(OrderStatus.CANCELLED, "4"), 4)
+    assert not subject.is_final
+    subject.not_replaced(5, "not placed anew")
+    assert (subject.state, subject.filled) == (OrderState.CANCELLED, 4)
+
+
+def test_a_leg_that_fills_whole_while_it_is_replaced_ends_the_order_as_filled() -> None:
+    subject = order("10")
+    subject.happen(Event.AMEND_ASKED, 3)
+    subject.replacing = True
+    subject.learn(update(OrderStatus.FILLED, "10"), 4)
+    assert (subject.state, subject.filled) == (OrderState.FILLED, 10)
+
+
+@given(
+    cuts=st.lists(st.integers(1, 99), min_size=1, max_size=5, unique=True),
+    again=st.lists(st.integers(1, 99), max_size=5),
+)
+def test_derived_fills_that_are_read_again_in_other_steps_count_once(cuts: list[int], again: list[int]) -> None:
+    """given a venue that tells only how much is filled, when the same executions come in other steps, then none counts twice."""
+    subject = order("1000")
+    for reached in (sorted({*cuts, 100}), sorted({*again, 100})):
+        before = 0
+        for through in reached:
+            step = Fill(
+                wire="BTCUSDT",
+                family="spot",
+                id=f"v1:{through}",
+                venue_id="v1",
+                client_id="c1",
+                side=Side.BUY,
+                price=Decimal(100),
+                amount=Decimal(through - before),
+                time=through,
+                through=Decimal(through),
+            )
+            subject.add_fill(step, 5)
+            before = through
+    assert subject.filled == 100
+
+
+def test_an_id_that_changes_is_followed_and_the_old_one_is_old_news() -> None:
+    """given a venue that gives an amended order new ids, when news under the old ones comes late, then it changes nothing."""
+    subject = order()
+    subject.learn(update(OrderStatus.OPEN), 2)
+    subject.offered.add("c1b")
+    subject.learn(OrderUpdate(wire="BTCUSDT", venue_id="v1b", client_id="c1b", status=OrderStatus.OPEN), 3)
+    assert (subject.client_id, subject.venue_id, subject.offered) == ("c1b", "v1b", set())
+    assert not subject.learn(update(OrderStatus.CANCELLED, "0"), 4)
+    assert subject.state is OrderState.OPEN
+
+
+def test_how_long_a_cancel_has_been_waited_for_is_known() -> None:
+    subject = order()
+    subject.learn(update(OrderStatus.OPEN), 2)
+    assert subject.waiting(5000) is None
+    subject.happen(Event.CANCEL_ASKED, 1000)
+    assert subject.waiting(8500) == 7.5
+    subject.learn(update(OrderStatus.CANCELLED), 9000)
+    assert subject.waiting(9500) is None

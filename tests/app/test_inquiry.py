@@ -1,0 +1,392 @@
+"""What is concluded from a venue's silence: a small scripted venue that forgets, lags and contradicts itself, as real ones do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from app.blotter import Blotter, Notice, now_ms
+from app.inquiry import Inquiry
+from app.journal import Journal, Note
+from app.orders import Event, Order, OrderState
+from connectors.contract import Capabilities, Found, IdRule, Page, Search
+from connectors.errors import NotSupported, OrderNotFound, OutcomeUnknown, VenueError
+from connectors.model import (
+    Balance,
+    Fill,
+    Instrument,
+    Market,
+    OrderKind,
+    OrderRef,
+    OrderRequest,
+    OrderStatus,
+    OrderUpdate,
+    Side,
+    SizeRule,
+    TimeInForce,
+)
+
+KEY = "toy:practice"
+INSTRUMENT = Instrument(
+    venue="toy",
+    family="spot",
+    market=Market.SPOT,
+    symbol="BTC-USDT",
+    wire="BTCUSDT",
+    base="BTC",
+    quote="USDT",
+    settle="USDT",
+    tick=Decimal("0.01"),
+    size=SizeRule(step=Decimal("0.001")),
+    price_digits=2,
+    size_digits=3,
+)
+
+
+@dataclass
+class TinySession:
+    """A venue with lists that can be told what to say."""
+
+    orders: dict[str, OrderUpdate] = field(default_factory=dict)  # what a look-up finds, by client or venue id
+    open: list[OrderUpdate] = field(default_factory=list)
+    executions: list[Fill] = field(default_factory=list)
+    found: Search = field(default_factory=lambda: Search(Found.NOT_YET))
+    error: VenueError | None = None
+    asked: list[str] = field(default_factory=list)
+    page_limit: int = 500
+
+    async def order(self, ref: OrderRef) -> OrderUpdate:
+        """By venue id where it is known, else by client id."""
+        self.asked.append(f"order {ref.venue_id or ref.client_id}")
+        self._fail()
+        found = self.orders.get(ref.venue_id or ref.client_id)
+        if found is None:
+            raise OrderNotFound("unknown order")
+        return found
+
+    async def search(self, request: OrderRequest) -> Search:
+        """What a search says."""
+        self.asked.append(f"search {request.client_id} {request.amount}")
+        self._fail()
+        return self.found
+
+    async def open_orders(self, instrument: Instrument | None = None) -> list[OrderUpdate]:
+        """The list."""
+        self.asked.append("open")
+        self._fail()
+        return list(self.open)
+
+    async def fills(self, instrument: Instrument, page: Page) -> list[Fill]:
+        """From a time on, a page at most."""
+        self.asked.append(f"fills {page.start}")
+        self._fail()
+        return [fill for fill in self.executions if fill.time >= (page.start or 0)][: page.limit]
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+class TinyFamily:
+    """What the inquiry needs to know of a family."""
+
+    name = "spot"
+    capabilities = Capabilities(kinds=frozenset({OrderKind.LIMIT}))
+    ids = IdRule(make=lambda stamp: stamp.token, patience=15.0)
+
+
+class TinyAccount:
+    """An account whose session is scripted."""
+
+    id, name = KEY, "Toy practice"
+
+    def __init__(self, session: TinySession) -> None:
+        self.session = session
+        self.venue = self
+        self.instruments = {INSTRUMENT.key: INSTRUMENT}
+        self.balances: dict[tuple[str, str], Balance] = {}
+        self.positions: dict[str, Any] = {}
+        self.refreshed: dict[tuple[str, str], Balance] = {}
+
+    def family(self, name: str) -> Any:
+        """There is one."""
+        return TinyFamily
+
+    def instrument(self, wire: str, family: str) -> Instrument | None:
+        """By the venue's name."""
+        return INSTRUMENT if wire == INSTRUMENT.wire else None
+
+    async def refresh(self) -> None:
+        """Read what is held."""
+        self.balances = dict(self.refreshed)
+
+
+class Scene:
+    """A desk without its buttons."""
+
+    def __init__(self, path: Path) -> None:
+        self.session = TinySession()
+        self.account: Any = TinyAccount(self.session)
+        accounts: Any = type("Accounts", (), {"accounts": {KEY: self.account}})()
+        self.journal = Journal(path / "journal.sqlite")
+        self.blotter = Blotter(accounts, self.journal)
+        self.inquiry = Inquiry(accounts, self.blotter)
+        self.notices: list[Notice] = []
+        self.blotter.message.connect(self.notices.append)
+
+    async def order(self, *, venue_id: str = "v1", age: float = 60.0, client_id: str = "c1") -> Order:
+        """An order of ours that was placed so many seconds ago; acknowledged if it has a venue id."""
+        created = now_ms() - int(age * 1000)
+        order = Order(
+            id=f"order {client_id}",
+            client_id=client_id,
+            account=KEY,
+            instrument=INSTRUMENT,
+            side=Side.BUY,
+            kind=OrderKind.LIMIT,
+            tif=TimeInForce.GTC,
+            amount=Decimal(10),
+            quote_amount=None,
+            price=Decimal(100),
+            trigger=None,
+            post_only=False,
+            reduce_only=False,
+            created=created,
+            updated=created,
+            sent=created,
+        )
+        self.blotter.add(order)
+        await self.blotter.write_down(order)
+        if venue_id:
+            self.blotter.learn(order, row(venue_id=venue_id, client_id=client_id))
+            order.heard, order.updated = created, created
+        return order
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncGenerator[Scene]:
+    found = Scene(tmp_path)
+    await found.blotter.load()
+    yield found
+    await found.inquiry.stop()
+    found.journal.close()
+
+
+def row(status: OrderStatus = OrderStatus.OPEN, filled: str = "0", **more: Any) -> OrderUpdate:
+    terms: dict[str, Any] = {"venue_id": "v1", "client_id": "c1", "side": Side.BUY, "amount": Decimal(10)} | more
+    return OrderUpdate(wire="BTCUSDT", family="spot", status=status, filled=Decimal(filled), **terms)
+
+
+def execution(number: int, amount: str, time: int, venue_id: str = "v1") -> Fill:
+    return Fill(
+        wire="BTCUSDT",
+        family="spot",
+        id=str(number),
+        venue_id=venue_id,
+        client_id="",
+        side=Side.BUY,
+        price=Decimal(100),
+        amount=Decimal(amount),
+        time=time,
+    )
+
+
+async def test_an_order_that_no_list_knows_never_arrived_once_its_time_is_over(scene: Scene) -> None:
+    order = await scene.order(venue_id="", age=60)
+    scene.blotter.happen(order, Event.LOST, "no answer")
+    await scene.inquiry.settle(order)
+    assert order.state is OrderState.REJECTED
+    assert "never got it" in order.text
+    assert {"open", f"fills {order.created - 1000}"} <= set(scene.session.asked)
+
+
+async def test_while_its_request_could_still_arrive_nothing_is_concluded(scene: Scene) -> None:
+    order = await scene.order(venue_id="", age=3)
+    scene.blotter.happen(order, Event.LOST, "no answer")
+    await scene.inquiry._ask(order, scene.account)
+    assert order.state is OrderState.UNKNOWN
+
+
+@pytest.mark.parametrize("where", ["open", "fills"])
+async def test_a_look_up_that_finds_nothing_is_overruled_by_the_other_lists(scene: Scene, where: str) -> None:
+    """given a venue whose look-up does not know the order, when its open orders or fills do, then it stands or traded."""
+    order = await scene.order(venue_id="", age=60)
+    scene.blotter.happen(order, Event.LOST, "no answer")
+    if where == "open":
+        scene.session.open = [row()]
+    else:
+        scene.session.executions = [structs.replace(execution(7, "10", order.created + 5), client_id="c1")]
+    await scene.inquiry.settle(order)
+    assert order.state is (OrderState.OPEN if where == "open" else OrderState.FILLED)
+
+
+async def test_several_candidates_are_shown_and_none_is_taken(scene: Scene) -> None:
+    order = await scene.order(venue_id="", age=60)
+    scene.blotter.happen(order, Event.LOST, "no answer")
+    scene.session.found = Search(Found.AMBIGUOUS, candidates=(row(), row(venue_id="v2")))
+    for _ in range(3):
+        await scene.inquiry._ask(order, scene.account)
+    assert order.state is OrderState.UNKNOWN
+    assert "2 orders" in order.text
+    assert [notice.level for notice in scene.notices] == ["danger"]  # said once
+
+
+async def test_a_venue_that_cannot_be_asked_leaves_the_order_in_doubt_and_says_so(scene: Scene) -> None:
+    order = await scene.order(age=60)
+    scene.blotter.happen(order, Event.LOST, "no answer")
+    scene.session.error = OutcomeUnknown("nobody answers")
+    await scene.inquiry._ask(order, scene.account)
+    assert order.state is OrderState.UNKNOWN
+    assert "could not be asked" in order.text
+    scene.session.error = None
+    scene.session.orders["v1"] = row(OrderStatus.CANCELLED, "4")
+    await scene.inquiry.settle(order)
+    assert (order.state, order.filled) == (OrderState.CANCELLED, 4)
+
+
+async def test_an_order_that_was_there_and_is_known_nowhere_any_more_ended(scene: Scene) -> None:
+    order = await scene.order(age=60)
+    scene.blotter.happen(order, Event.CANCEL_ASKED)
+    scene.session.executions = [execution(1, "4", order.created + 9)]
+    await scene.inquiry.became(order, scene.account)
+    assert (order.state, order.filled) == (OrderState.CANCELLED, 4)
+    assert "no longer knows it" in order.text
+
+
+async def test_what_was_heard_of_only_just_now_is_not_taken_for_gone(scene: Scene) -> None:
+    """given a look-up that lags behind the venue's own events, then the order is in doubt and asked for again."""
+    order = await scene.order(age=60)
+    order.heard = now_ms()
+    await scene.inquiry.became(order, scene.account)
+    assert order.state is OrderState.UNKNOWN
+    scene.session.orders["v1"] = row()
+    await scene.inquiry.settle(order)
+    assert order.state is OrderState.OPEN
+
+
+async def test_an_order_is_looked_for_under_the_id_that_a_lost_change_gave_it(scene: Scene) -> None:
+    order = await scene.order(age=60)
+    order.offered.add("c1b")
+    scene.blotter.known_as(order, "c1b")
+    scene.blotter.happen(order, Event.LOST, "the change got no verdict")
+    scene.session.orders["c1b"] = row(venue_id="v1b", client_id="c1b")
+    await scene.inquiry.settle(order)
+    assert (order.state, order.client_id, order.venue_id) == (OrderState.OPEN, "c1b", "v1b")
+
+
+async def test_the_comparison_repairs_and_tells_every_difference(scene: Scene) -> None:
+    """given a venue at which all sorts of things happened unseen, when books are compared, then ours are as theirs."""
+    ended = await scene.order(client_id="c1", venue_id="v1")
+    filling = await scene.order(client_id="c2", venue_id="v2")
+    scene.session.orders["v1"] = row(OrderStatus.CANCELLED)
+    scene.session.open = [
+        row(OrderStatus.PARTLY_FILLED, "3", venue_id="v2", client_id="c2"),
+        row(venue_id="v9", client_id="from-a-phone"),
+    ]
+    scene.session.executions = [execution(1, "3", filling.created + 5, "v2")]
+    await scene.inquiry.reconcile(scene.account)
+    assert ended.state is OrderState.CANCELLED
+    assert (filling.state, filling.filled) == (OrderState.PARTLY_FILLED, 3)
+    (external,) = [order for order in scene.blotter.orders.values() if order.external]
+    assert (external.client_id, external.venue_id, external.state) == ("from-a-phone", "v9", OrderState.OPEN)
+    said = scene.notices[-1].text
+    for part in ("1 placed elsewhere", "1 ended meanwhile", "1 that had changed", "1 executions that were missed"):
+        assert part in said
+    await scene.journal.flush()
+    assert any(note.text == said for note in await scene.journal.notes())
+    assert KEY in scene.inquiry.reconciled
+    notices = len(scene.notices)
+    await scene.inquiry.reconcile(scene.account)  # nothing is new any more
+    assert len(scene.notices) == notices
+
+
+async def test_fills_of_instruments_without_open_orders_are_caught_up_from_the_last_one_seen(scene: Scene) -> None:
+    order = await scene.order(age=3600)
+    scene.blotter.filled(scene.account, execution(1, "10", order.created + 1000), "spot")
+    assert order.state is OrderState.FILLED
+    scene.session.executions = [
+        execution(1, "10", order.created + 1000),
+        execution(2, "5", order.created + 9000, venue_id="placed and filled elsewhere"),
+    ]
+    await scene.inquiry.reconcile(scene.account)
+    assert f"fills {order.created}" in scene.session.asked
+    assert [own.fill.id for own in scene.blotter.fills] == ["1", "2"]
+    assert "1 executions that were missed" in scene.notices[-1].text
+
+
+async def test_a_catch_up_reads_page_after_page(scene: Scene) -> None:
+    order = await scene.order(age=3600)
+    scene.session.executions = [
+        execution(number, "0.001", order.created + 10 * number, venue_id="elsewhere") for number in range(1, 1301)
+    ]
+    missed = await scene.inquiry.catch_up_fills(scene.account, INSTRUMENT, order.created)
+    assert missed == 1300
+    assert len([asked for asked in scene.session.asked if asked.startswith("fills")]) == 3
+
+
+async def test_an_order_that_was_taken_for_ended_and_stands_all_the_same_is_shown(scene: Scene) -> None:
+    """given an order that counts as never arrived, when the venue lists it later, then it is a row of its own, in red words."""
+    order = await scene.order(venue_id="", age=60)
+    scene.blotter.happen(order, Event.LOST, "no answer")
+    await scene.inquiry.settle(order)
+    assert order.state is OrderState.REJECTED
+    order.updated -= 1000
+    scene.session.open = [row()]
+    scene.session.orders["v1"] = row()
+    for _ in range(2):
+        await scene.inquiry.reconcile(scene.account)
+    standing = [found for found in scene.blotter.orders.values() if found.state is OrderState.OPEN]
+    assert [found.venue_id for found in standing] == ["v1"]
+    assert order.state is OrderState.REJECTED  # ends stay ends
+    assert "stands at Toy practice although" in "".join(n.text for n in scene.notices if n.level == "danger")
+
+
+async def test_a_client_id_that_another_program_uses_again_names_another_order(scene: Scene) -> None:
+    """given an ended order of ours, when a new order at the venue bears the same client id, then it is external and visible."""
+    order = await scene.order(age=60)
+    scene.blotter.learn(order, row(OrderStatus.CANCELLED))
+    order.updated -= 1000
+    scene.blotter.heard(scene.account, row(venue_id="v77"), "spot")
+    (external,) = [found for found in scene.blotter.orders.values() if found.external]
+    assert external.venue_id == "v77"
+    await scene.journal.flush()
+    assert order.state is OrderState.CANCELLED
+    record = await scene.journal.order(external.id)
+    assert record is not None
+    assert record.external
+
+
+async def test_the_same_venue_id_in_two_instruments_names_two_orders(scene: Scene) -> None:
+    order = await scene.order()
+    other = row(client_id="", status=OrderStatus.CANCELLED)
+    other.wire = "ETHUSDT"
+    scene.blotter.heard(scene.account, other, "spot")
+    assert order.state is OrderState.OPEN
+
+
+async def test_balances_that_no_event_explains_are_journalled(scene: Scene) -> None:
+    await scene.inquiry.reconcile(scene.account)
+    scene.account.refreshed = {("spot", "BTC"): Balance(asset="BTC", family="spot", total=Decimal(2))}
+    await scene.inquiry.reconcile(scene.account)
+    assert "1 balances or positions" in scene.notices[-1].text
+    await scene.journal.flush()
+    notes = await scene.journal.notes()
+    assert Note(notes[1].time, KEY, "difference", "BTC (spot): 0 here, 2 at Toy practice") in notes
+
+
+async def test_a_venue_without_fill_lists_is_compared_all_the_same(scene: Scene) -> None:
+    order = await scene.order(age=60)
+
+    async def none(instrument: Instrument, page: Page) -> list[Fill]:
+        raise NotSupported("no list of fills")
+
+    scene.session.fills = none
+    scene.session.orders["v1"] = row(OrderStatus.FILLED, "10")
+    await scene.inquiry.reconcile(scene.account)
+    assert order.state is OrderState.FILLED
