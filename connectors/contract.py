@@ -403,6 +403,13 @@ class Stream(ABC):
     def receive(self, frame: str | bytes) -> list[Event]:
         """Everything that one frame means, in its order. Never raises on input: what isn't understood is `Unknown`."""
 
+    def read_alone(self, frame: str | bytes) -> list[Event]:
+        """What a frame tells by itself, before which nothing came: for people who look at single frames.
+
+        Only venues whose frames are changes of rows that came earlier need to say more than `receive`.
+        """
+        return self.receive(frame)
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Books

@@ -116,7 +116,7 @@ def decode_frame(families: Sequence[Family], frame: str | bytes) -> list[dict[st
     for family in families:
         for stream in _streams(family):
             try:
-                events = [plain_event(event, family) for event in stream.receive(frame)]
+                events = [plain_event(event, family) for event in stream.read_alone(frame)]
             except UNREADABLE as error:  # a connector's mistake, told rather than hidden
                 events = [{"kind": "unknown", "what": f"the connector failed ({type(error).__name__})"}]
             score = _score(events)

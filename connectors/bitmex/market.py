@@ -195,6 +195,18 @@ class BitmexMarketStream(Stream):
         except UNREADABLE as error:
             return [_unknown(frame, error)]
 
+    def read_alone(self, frame: str | bytes) -> list[Event]:
+        """Rows of a book by themselves, where they name their price (since 2023 all do), and news of an instrument."""
+        try:
+            head = _any(frame)
+            if head["table"] == "orderBookL2" and head["action"] != "partial":
+                return _lone_rows(_book_message(frame))
+            if head["table"] == "instrument":
+                self._marks.update({row["symbol"]: {} for row in head["data"]})
+        except UNREADABLE:
+            pass  # `receive` says what it is
+        return self.receive(frame)
+
     def _lost(self, frame: str | bytes, error: Exception) -> list[Event]:
         """What can't be read may have been a change of any book: none of this connection is believed until its next image."""
         if not self._books:
@@ -331,6 +343,19 @@ def _merge(book: _Book, row: _Row, action: str, touched: tuple[set[float], set[f
     else:
         price, size = row.price, row.size
         side.put(row.id, old[0] if price is None else price, old[1] if size is None else size, marks)
+
+
+def _lone_rows(message: _BookMessage) -> list[Event]:
+    """Changes of levels that are nothing but their rows; what names an id alone can't be told."""
+    found: dict[str, BookDelta] = {}
+    for row in message.data:
+        size = 0.0 if message.action == "delete" else row.size
+        if row.price is None or size is None or row.side not in ("Buy", "Sell"):
+            return [Unknown("a level that is named by its id alone", "")]
+        time = rows.when(row.timestamp) if row.timestamp else None
+        delta = found.setdefault(row.symbol, BookDelta(wire=row.symbol, bids=[], asks=[], time=time))
+        (delta.bids if row.side == "Buy" else delta.asks).append(Level(row.price, size))
+    return list(found.values())
 
 
 def _unknown(frame: str | bytes, error: Exception) -> Unknown:
