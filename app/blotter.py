@@ -77,7 +77,6 @@ class Blotter(QObject):
         self._by_client: dict[tuple[str, str], Order] = {}
         self._by_venue: dict[tuple[str, str, str, str], Order] = {}  # venue ids are unique within an instrument only
         self._known_fills: set[tuple[str, str, str]] = set()
-        self._reached: dict[tuple[str, str], Decimal] = {}  # of orders whose fills are derived, by account and venue id
         self._parked: deque[tuple[str, str, OrderUpdate | Fill]] = deque(maxlen=PARKED)
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 

@@ -106,9 +106,8 @@ def _flow(call: Mapping[str, Any], family: Family, venue: Venue) -> Flow[Any]:
     trading, facts = family.trading, dict(call.get("facts", {}))
     instrument = instrument_for(call, family, venue)
     side = Side(call["side"]) if "side" in call else None
-    ref = OrderRef(
-        instrument=instrument, client_id=call.get("client_id", ""), venue_id=call.get("order_id", ""), side=side
-    )
+    name = call.get("order_id") or next(iter(call.get("order_ids", ())), "")
+    ref = OrderRef(instrument=instrument, client_id=call.get("client_id", ""), venue_id=name, side=side)
     socket = call.get("transport") == "ws-api" or call.get("via") == "ws"
     match call["op"]:
         case "place":
@@ -133,6 +132,10 @@ def _flow(call: Mapping[str, Any], family: Family, venue: Venue) -> Flow[Any]:
             return trading.fills(instrument, Page(limit=call.get("limit", 500)), facts)
         case "balances":
             return trading.balances(facts)
+        case "fees":
+            return trading.fees(instrument, facts)
+        case "login" | "key_permissions":
+            return trading.login()
         case "positions":
             return trading.positions(facts)
         case "set_leverage":

@@ -81,8 +81,12 @@ class Admission:
 
     def _plan(self, order: LiveOrder) -> None:
         """Turn an order by money into lots."""
-        lots, order.short = order.market.plan(not order.bid, order.quote_atoms, self._passed_over(order))
-        if lots < order.market.grid.minimum:
+        grid = order.market.grid
+        atoms = order.quote_atoms
+        if order.bid and order.market.listing.fee_in_quote and order.request.fee_included:
+            atoms = grid.without_fee(atoms)
+        lots, order.short = order.market.plan(not order.bid, atoms, self._passed_over(order))
+        if lots < grid.minimum:
             raise Refusal(RefusalKind.SIZE_MINIMUM, "this money does not come to the smallest size")
         order.lots = order.open = lots
 

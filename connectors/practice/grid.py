@@ -176,6 +176,11 @@ class Grid:
         numerator, denominator = self._most
         return atoms + -(-atoms * numerator // (denominator * self.coin)) * self.coin
 
+    def without_fee(self, atoms: int) -> int:
+        """The most that may be spent so that with its fee on top it comes to no more than `atoms`."""
+        numerator, denominator = self._most
+        return max(0, atoms - _CENT) * denominator // (denominator + numerator)
+
     def average(self, lots: int, value: int) -> Decimal | None:
         """Mean price of `lots` (above zero) that came to `value` atoms; None for nothing."""
         return self.entry(lots, value)

@@ -16,7 +16,7 @@ class Listing(Struct, frozen=True, kw_only=True):
 
     Sizes are in units of `step` (base units for BASE, contracts otherwise). One unit of a LINEAR contract is
     `multiplier` base units, of an INVERSE one `multiplier` quote units settled in base. `reference` is the price that
-    history and crowd start from. `activity` scales the crowd (1 = the busiest). Fees are fractions, negative = rebate.
+    history and crowd start from. `activity` scales the crowd (1 = the busiest, 0 = none). Fees are fractions, negative = rebate.
     `maintenance` is the maintenance margin rate; zero = half of 1 / max_leverage. Spot buyers pay their fee in base, out of
     what they receive, or with `fee_in_quote` in quote, on top of the price. Fees and funding are rounded to `money_digits`
     decimals, the venue's own smallest unit of money.

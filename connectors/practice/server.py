@@ -90,7 +90,7 @@ class PracticeServer:
         self.practice = make_practice(venue, self.exchange, credentials)
         self.crowd: Crowd | None = None
         if crowd:
-            keys = [listing.key for listing in listings]
+            keys = [listing.key for listing in listings if listing.activity > 0]
             self.crowd = Crowd(self.exchange, keys, seed=seed if seed is not None else secrets.randbits(32), rate=rate)
             self.crowd.populate()
         self.hosts: dict[str, str] = {}

@@ -107,7 +107,8 @@ class AccountRules(Struct, frozen=True, kw_only=True):
 
 class NewOrder(Struct, frozen=True, kw_only=True):
     """A request to trade. Exactly one of `amount` (the listing's unit) and `quote_amount` (MARKET on spot only: money
-    to spend or to receive at most, rounded down to what whole lots come to) is set.
+    to spend or to receive at most, rounded down to what whole lots come to) is set. `fee_included`: a fee in quote comes out of
+    that money, not on top of it.
 
     `price` goes with LIMIT, STOP_LIMIT and TAKE_PROFIT_LIMIT; `trigger` with the four conditional kinds. A stop buys
     when the watched price is at or above its trigger (sells: at or below); a take-profit the other way round.
@@ -126,6 +127,7 @@ class NewOrder(Struct, frozen=True, kw_only=True):
     tif: TimeInForce = TimeInForce.GTC
     post_only: bool = False
     reduce_only: bool = False
+    fee_included: bool = False
     client_id: str = ""
     expires: int | None = None
     self_trade: SelfTrade | None = None

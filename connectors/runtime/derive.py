@@ -95,29 +95,34 @@ class DerivedFills:
         return [fill]
 
     def read(self, fills: Iterable[Fill]) -> tuple[list[Fill], list[Fill]]:
-        """The venue's own fills (orders whole, oldest first) under our ids; and those of them that are news."""
-        rows = list(fills)
+        """The venue's own fills (orders whole, oldest first) under our ids; and those of them that are news.
+
+        A part of a step that was told as one has an id of its own; `through` says that it is known.
+        """
         reached: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
-        found: dict[str, Fill] = {}
+        found: list[Fill] = []
         news: list[Fill] = []
-        for row in rows:
+        for row in fills:
             order = self._by_venue.get(row.venue_id)
             if order is None:
                 order = self._remember(_Known(venue_id=row.venue_id, client_id=row.client_id, wire=row.wire))
             low = reached[row.venue_id]
             high = reached[row.venue_id] = _snap(low + row.amount, order)
-            if high <= order.filled:
-                step = next((step for step in order.told if _before(step) < high <= (step.through or ZERO)), None)
-                fill = step or self._ours(row, order, row.amount, high)
-            else:
-                fill = self._ours(row, order, high - max(low, order.filled), high)
+            fill = self._ours(row, order, row.amount, high)
+            if high > order.filled:
+                found.append(fill)
+                fill = structs.replace(fill, amount=high - max(low, order.filled))
                 order.filled = high
                 order.value = None if order.value is None else order.value + row.price * fill.amount
                 order.fee += row.fee or ZERO
                 order.told.append(fill)
                 news.append(fill)
-            found[fill.id] = fill
-        return list(found.values()), news
+            else:
+                step = next((step for step in order.told if _before(step) < high <= (step.through or ZERO)), None)
+                if step is not None and step.amount != fill.amount:
+                    fill = structs.replace(fill, id=f"{_name(order, low)}-{plain(high)}")
+                found.append(fill)
+        return found, news
 
     def _ours(self, row: Fill, order: _Known, amount: Decimal, through: Decimal) -> Fill:
         client_id = row.client_id or order.client_id

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from app.orders import FINAL, TRANSITIONS, Event, Order, OrderState
 from connectors.model import (
@@ -424,3 +425,21 @@ def test_how_long_a_cancel_has_been_waited_for_is_known() -> None:
     assert subject.waiting(8500) == 7.5
     subject.learn(update(OrderStatus.CANCELLED), 9000)
     assert subject.waiting(9500) is None
+
+
+def test_parts_of_a_derived_fill_are_not_counted_again() -> None:
+    subject = order()
+    step = Fill(
+        wire="BTCUSDT", family="spot", id="v1:3", venue_id="v1", client_id="c1", side=Side.BUY, price=Decimal(102),
+        amount=Decimal(3), time=1, fee=Decimal("0.3"), fee_asset="USDT", through=Decimal(3),
+    )  # fmt: skip
+    parts = [("v1:0-1", "100", "1", "1"), ("v1:1-3", "103", "2", "3"), ("v1:5", "104", "2", "5")]
+    rows = [
+        structs.replace(step, id=name, price=Decimal(price), amount=Decimal(amount), through=Decimal(through))
+        for name, price, amount, through in parts
+    ]
+    assert [subject.add_fill(row, 2) for row in (step, *rows, step)] == [True, False, False, True, False]
+    assert (subject.filled, subject.fee) == (Decimal(5), Decimal("0.6"))
+    fresh = order()  # after a restart the parts are all there is
+    assert [fresh.add_fill(row, 2) for row in rows] == [True, True, True]
+    assert (fresh.filled, fresh.average) == (Decimal(5), Decimal("102.8"))

@@ -62,6 +62,7 @@ CANNOT: dict[tuple[str, str], str] = {
         "bitmex",
         "update_dropped",
     ): "nothing is numbered: a lost message shows only when a row names an id that is not there",
+    ("coinbase", "login_expires"): "a token is looked at when its message arrives; a subscription outlives it",
     ("kraken", "login_expires"): "a token expires only before its use, then it lives as long as its socket",
 }
 
@@ -71,6 +72,7 @@ UNSEEN: dict[tuple[str, str], str] = {
         "bitmex",
         "updates_reordered",
     ): "what goes, changes and comes in one moment are different levels: any order makes one book",
+    ("coinbase", "update_duplicated"): "a message whose number was seen is dropped before it reaches a book",
     ("kraken", "update_duplicated"): "sizes are absolute and nothing is numbered: what comes twice is the same book",
 }
 

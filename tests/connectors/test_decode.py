@@ -73,6 +73,27 @@ OTHERWISE: dict[tuple[str, str], tuple[str, str]] = {
     ("bitmex", "ws.book.delta 10"): ("unknown", "as above"),
     ("bitmex", "ws.fill 40"): ("control", "a cancel that was refused is no execution"),
     ("bitmex", "rest.instruments 47"): ("ticker", "a spread of two contracts, which can't be ordered here"),
+    ("coinbase", "rest.instruments 58"): ("unknown", "of the older Exchange API"),
+    ("coinbase", "rest.balances 9"): ("control", "an account without anything in it"),
+    ("coinbase", "rest.open_orders 74"): ("control", "there is none"),
+    ("coinbase", "ws.ticker 43"): ("control", "an entry without a product"),
+    ("coinbase", "ws.fill"): ("order", "totals only; executions are derived from two of them"),
+    **{
+        ("coinbase", f"{kind} perp"): ("error", "contracts are not traded here")
+        for kind in ("ws.book.snapshot", "ws.subscribed", "ws.heartbeat")
+    },
+    **{
+        ("coinbase", name): ("unknown", "of the older Exchange feed, read by the recordings' own reader")
+        for name in (
+            "ws.subscribed 51",
+            "ws.book.snapshot 52",
+            "ws.ticker 53",
+            "ws.trade 54",
+            "ws.book.delta 55",
+            "ws.book.delta 56",
+            "ws.trade 57",
+        )
+    },
     ("binance", "ws.order_list"): ("control", "lists show as their orders"),
 }
 
@@ -104,7 +125,10 @@ def line_of(slug: str, row: dict[str, Any]) -> dict[str, Any] | None:
     line: dict[str, Any] = {"frame": data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))}
     if row["kind"] in ASKED:
         market = row.get("market")
-        family = next(each for each in load(slug).families if market is None or Market(market) in each.markets)
+        families = [each for each in load(slug).families if market is None or Market(market) in each.markets]
+        if not families:
+            return None
+        family = families[0]
         steps = [step for _, step in _walk(lambda: ASKED[row["kind"]][1](family)) if isinstance(step, Call)]
         if not steps:
             return None

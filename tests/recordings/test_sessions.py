@@ -18,11 +18,12 @@ SESSIONS = [
     ("kraken", "session-v2-20260816.jsonl.gz", (82, 82, 0, 0, 0, 0, 0, 2)),
     ("kraken", "session-v2-resync-20260818.jsonl.gz", (17, 17, 0, 0, 0, 0, 0, 1)),
     ("kraken", "session-v1-20210417.jsonl.gz", (4269, 4269, 0, 0, 0, 0, 0, 10)),
+    ("coinbase", "session-exchange-2021.jsonl.gz", (9719, 9719, 0, 0, 0, 0, 0, 10)),
 ]
 # Recordings that nothing reads, and why.
 UNREAD = {"session-coinm-2021-07-22.jsonl.gz": "coin-margined contracts are no family of Binance here"}
 # Recordings of protocols that are gone; `dialects/<venue>.py` reads them.
-DIALECTS = {"session-v1-20210417.jsonl.gz"}
+DIALECTS = {"session-v1-20210417.jsonl.gz", "session-exchange-2021.jsonl.gz"}
 # file: checksums that matched; no recorded one may fail
 CHECKSUMS = {
     "session-v2-20260816.jsonl.gz": 84,

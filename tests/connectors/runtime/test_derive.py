@@ -94,7 +94,11 @@ def test_the_venues_own_fills_are_told_under_the_same_ids() -> None:
     derived = DerivedFills("spot")
     heard(derived, state("3", "102", "1.8"))  # two trades in one step
     told, news = derived.read([row(1, "100", "1", "0.6"), row(2, "103", "2", "1.2"), row(3, "104", "1", "0.6")])
-    assert [(fill.id, fill.amount, fill.price) for fill in told] == [("v1:3", D(3), D(102)), ("v1:4", D(1), D(104))]
+    assert [(fill.id, fill.amount, fill.price, fill.through) for fill in told] == [
+        ("v1:0-1", D(1), D(100), D(1)),  # parts of the step v1:3, which reaches as far
+        ("v1:1-3", D(2), D(103), D(3)),
+        ("v1:4", D(1), D(104), D(4)),
+    ]
     assert [fill.id for fill in news] == ["v1:4"]
     assert heard(derived, state("4", "102.5", "2.4")) == []
     assert derived.read([row(1, "100", "1"), row(2, "103", "2"), row(3, "104", "1")])[1] == []
@@ -113,7 +117,7 @@ def test_amounts_that_were_told_in_quote_meet_the_amount_of_the_order() -> None:
     heard(derived, state("0.000297920684505", "21220.64", "0.03"))
     amounts = [str(D("2.107355864777800000") / D("21220.64")), str(D("4.214711729555600000") / D("21220.64"))]
     told, news = derived.read([row(1, "21220.64", amounts[0]), row(2, "21220.64", amounts[1])])
-    assert [fill.id for fill in told] == ["v1:0.000297920684505"]
+    assert told[-1].through == D("0.000297920684505")
     assert news == []
 
 
@@ -137,7 +141,7 @@ def test_whoever_tells_it_everything_is_counted_once(
         value = sum((fill.amount * fill.price for fill in part), D(0))
         fee = sum((fill.fee or D(0) for fill in part), D(0))
         if way == "read":
-            told, _ = derived.read(part)
+            _, told = derived.read(part)
         elif filled:
             told = heard(derived, state(str(filled), str(value / filled), str(fee)), listed=way == "list")
         else:
