@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from connectors.contract import UNREADABLE
 from connectors.model import InstrumentStatus, OrderKind, OrderStatus, Side, TimeInForce
 from connectors.practice.exchange import Exchange
 from connectors.practice.listings import Listing
@@ -653,11 +654,12 @@ class StreamConnection:
             self.closing = 1008
             return
         try:
-            asked = msgspec.json.decode(frame)
-            method, names, number = asked["method"], asked.get("params") or [], asked.get("id")
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+            self._request(msgspec.json.decode(frame))
+        except UNREADABLE:  # no JSON, or of a shape that is not documented
             self._say({"error": {"code": 3, "msg": "Invalid JSON: expected value at line 1 column 1"}})
-            return
+
+    def _request(self, asked: Any) -> None:
+        method, names, number = asked["method"], asked.get("params") or [], asked.get("id")
         result: Any = None
         match method:
             case "SUBSCRIBE":

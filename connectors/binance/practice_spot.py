@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from connectors.binance.practice import STATUS, ApiError, Product, dec, encode, tradable
+from connectors.contract import UNREADABLE
 from connectors.model import EndReason, OrderKind, OrderStatus, Side
 from connectors.practice.exchange import Exchange
 from connectors.practice.protocol import Keys
@@ -530,7 +531,7 @@ class ApiConnection:
         except ApiError as error:
             body = {"id": number, "status": error.status, "error": {"code": error.code, "msg": error.text}}
             self._say({**body, "rateLimits": self._limits()})
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError):
+        except UNREADABLE:
             text = "Malformed request."
             self._say({"id": number, "status": 400, "error": {"code": -1135, "msg": text}, "rateLimits": []})
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from connectors.bitmex.practice_rows import ACCOUNTS, CURRENCIES, Rows, encode, stamp, symbol_of
+from connectors.contract import UNREADABLE
 from connectors.model import OrderStatus
 from connectors.practice.exchange import Exchange
 from connectors.practice.listings import Listing
@@ -455,7 +456,7 @@ class RealtimeConnection:
         try:
             asked = msgspec.json.decode(frame)
             op, args = asked["op"], asked.get("args", [])
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        except UNREADABLE:
             self._say({"status": 400, "error": "Unrecognized request.", "meta": {}})
             return
         try:

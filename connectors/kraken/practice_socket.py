@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from connectors.contract import UNREADABLE
 from connectors.kraken.practice_orders import KrakenError, Orders, Wish, iso, made_id, reason_of
 from connectors.kraken.practice_pairs import Pair, size
 from connectors.model import InstrumentStatus, OrderStatus
@@ -370,16 +371,14 @@ class _Connection:
         try:
             asked = msgspec.json.decode(frame)
             method, params, number = asked["method"], asked.get("params") or {}, asked.get("req_id")
-            params.get("channel")
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+            if method == "ping":
+                self.say({"method": "pong", **_numbered(number), **self._times()})
+            elif method in ("subscribe", "unsubscribe"):
+                self._subscription(method, params, number)
+            else:
+                self.request(method, params, number)
+        except UNREADABLE:  # of a shape that is not documented
             self.say({"error": "Malformed request", "success": False})
-            return
-        if method == "ping":
-            self.say({"method": "pong", **_numbered(number), **self._times()})
-        elif method in ("subscribe", "unsubscribe"):
-            self._subscription(method, params, number)
-        else:
-            self.request(method, params, number)
 
     def request(self, method: str, params: Mapping[str, Any], number: Any) -> None:
         """Anything but a subscription or ping."""
