@@ -22,6 +22,7 @@ from connectors.coinbase.practice_orders import (
     type_word,
     uuid_of,
 )
+from connectors.contract import UNREADABLE
 from connectors.model import plain
 from connectors.practice.terms import AccountEvent, Order, OrderChanged, PublicTrade, Traded
 
@@ -92,18 +93,18 @@ class Stream:
         self._heard = [*(moment for moment in self._heard if moment > now_ms - 1000), now_ms]
         try:
             asked = msgspec.json.decode(frame)
-            kind, channel = asked["type"], asked["channel"]
+            kind, channel = asked["type"], str(asked["channel"])
             products = [str(name) for name in asked.get("product_ids") or ()]
             if "jwt" in asked:
                 _, owner = self.venue.token(asked["jwt"])
                 account = owner.account
             else:
                 account = ""
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-            self._refuse("failure to subscribe")
-            return
         except ApiError:
             self._refuse("authentication failure")
+            return
+        except UNREADABLE:
+            self._refuse("failure to subscribe")
             return
         if not account and len(self._heard) > 8:
             self.closing = 1008
