@@ -86,6 +86,7 @@ class Account(QObject):
         self._fees: dict[str, Fees] = {}
         self._fees_asked: set[str] = set()
         self._ready: set[str] = set()
+        self._starting: asyncio.Future[None] | None = None
 
     @property
     def name(self) -> str:
@@ -138,6 +139,12 @@ class Account(QObject):
         if self.state not in (AccountState.OFF, AccountState.FAILED):
             return
         self._set(AccountState.CONNECTING, "Connecting")
+        self._starting = asyncio.ensure_future(self._start())
+        await asyncio.wait({self._starting})
+        if not self._starting.cancelled() and (error := self._starting.exception()) is not None:
+            raise error
+
+    async def _start(self) -> None:
         try:
             hosts, secrets = await self._where()
             self.keyed = bool(secrets) or self.environment is Environment.PAPER
@@ -172,15 +179,21 @@ class Account(QObject):
 
     async def stop(self) -> None:
         """Disconnect; a practice exchange ends with its account."""
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
+        await self._close()
+        self._set(AccountState.OFF, "")
+
+    async def _close(self) -> None:
         session, self.session = self.session, None
+        self._ready.clear()
         if session is not None:
+            self._owner.changed.emit(self.id)  # whoever looks at its books lets go of them first
             await session.stop()
         server, self.server = self.server, None
         if server is not None:
             await server.stop()
-        self._ready.clear()
-        self._set(AccountState.OFF, "")
-        self._owner.changed.emit(self.id)
 
     async def _where(self) -> tuple[dict[str, str], dict[str, str]]:
         """Hosts and secrets for the environment. Raises VenueError with an honest sentence where there is no way."""
@@ -189,7 +202,8 @@ class Account(QObject):
         if self.environment is Environment.PRACTICE:
             from connectors.practice.server import PracticeServer
 
-            self.server = PracticeServer(self.venue)
+            # filling thousands of levels takes a while; the window goes on living meanwhile
+            self.server = await asyncio.to_thread(PracticeServer, self.venue)
             await self.server.start()
             return self.server.hosts, self.server.credentials
         if self.venue.standing.lifecycle is Lifecycle.CLOSED:
@@ -255,9 +269,7 @@ class Account(QObject):
 
     async def _give_up(self, text: str) -> None:
         _log.warning("%s", text)
-        session, self.session = self.session, None
-        if session is not None:
-            await session.stop()
+        await self._close()
         self._set(AccountState.FAILED, text)
 
     def _set(self, state: AccountState, text: str) -> None:

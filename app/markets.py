@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from connectors.sync import BookSync
 
 TRADES_KEPT = 5000
+SHOWN = (Channel.BOOK, Channel.TRADES, Channel.TICKER)
 
 
 class TradeRing:
@@ -107,6 +108,37 @@ class Feed(QObject):
         self.last_event = 0.0
         self._candles: dict[str, CandleSeries] = {}
         self._sync: BookSync | None = None
+        self._session: object = None  # the one that was asked for data; an account that starts again has another
+
+    def ask(self) -> None:
+        """Ask the account's session for everything that is shown, once a session; the book is old while there is none."""
+        session = self.account.session
+        if session is self._session:
+            return
+        self._session = session
+        if session is None:
+            if self._sync is not None:
+                self._sync.disconnected("the account is not connected", time.monotonic())
+            return
+        found = session.instruments.get(self.instrument.key)
+        if found is None:
+            self._session = None  # its lists are still being read
+            return
+        self.instrument = found
+        for channel in SHOWN:
+            session.subscribe(channel, found)
+        for interval in self._candles:
+            session.subscribe(Channel.CANDLES, found, interval)
+
+    def release(self) -> None:
+        """Nobody looks any more."""
+        session, self._session = self._session, None
+        if session is None or session is not self.account.session:
+            return
+        for channel in SHOWN:
+            self.account.session.unsubscribe(channel, self.instrument)
+        for interval in self._candles:
+            self.account.session.unsubscribe(Channel.CANDLES, self.instrument, interval)
 
     @property
     def sync(self) -> BookSync:
@@ -183,7 +215,14 @@ class Markets(QObject):
         super().__init__()
         self._accounts = accounts
         self._feeds: dict[tuple[str, str], Feed] = {}
-        accounts.changed.connect(lambda _: self.instruments_changed.emit())
+        accounts.changed.connect(self._account_changed)
+
+    def _account_changed(self, account_id: str) -> None:
+        """An account that was started again gets the subscriptions of all who still look."""
+        for feed in self._feeds.values():
+            if feed.account.id == account_id:
+                feed.ask()
+        self.instruments_changed.emit()
 
     def instruments(self) -> list[Instrument]:
         """Everything tradable of all running accounts."""
@@ -201,16 +240,24 @@ class Markets(QObject):
                 return account.instruments[key]
         return None
 
-    def search(self, text: str) -> list[Instrument]:
-        """Instruments whose name, symbol or venue contain every word, best matches first."""
+    @property
+    def feeds(self) -> list[Feed]:
+        """Everything that somebody looks at."""
+        return list(self._feeds.values())
+
+    def search(self, text: str) -> list[tuple[Account, Instrument]]:
+        """Instruments whose name, symbol, venue or environment contain every word, best matches first, with their accounts."""
         words = text.upper().replace("/", "-").split()
         scored = []
-        for instrument in self.instruments():
-            hay = f"{instrument.symbol} {instrument.wire} {instrument.venue} {instrument.market}".upper()
-            if all(word in hay for word in words):
-                starts = not words or instrument.symbol.startswith(words[0])
-                scored.append((not starts, instrument.symbol, instrument))
-        return [instrument for _, _, instrument in sorted(scored, key=lambda row: row[:2])]
+        for number, account in enumerate(self._accounts.accounts.values()):
+            for instrument in account.instruments.values():
+                if instrument.status is not InstrumentStatus.TRADING:
+                    continue
+                hay = f"{instrument.symbol} {instrument.wire} {account.name} {instrument.market}".upper()
+                if all(word in hay for word in words):
+                    starts = not words or instrument.symbol.startswith(words[0])
+                    scored.append(((not starts, instrument.symbol, number), account, instrument))
+        return [(account, instrument) for _, account, instrument in sorted(scored, key=lambda row: row[0])]
 
     def open(self, instrument_key: str, environment: Environment) -> Feed | None:
         """A feed to look at; each `open` needs its `close`. None if no account has the instrument there."""
@@ -220,8 +267,7 @@ class Markets(QObject):
             if account is None or account.session is None:
                 return None
             feed = self._feeds[instrument_key, environment] = Feed(account.instruments[instrument_key], account)
-            for channel in (Channel.BOOK, Channel.TRADES, Channel.TICKER):
-                account.session.subscribe(channel, feed.instrument)
+            feed.ask()
         feed.users += 1
         return feed
 
@@ -231,10 +277,7 @@ class Markets(QObject):
         if feed.users > 0:
             return
         self._feeds.pop((feed.instrument.key, feed.environment), None)
-        session = feed.account.session
-        if session is not None:
-            for channel in (Channel.BOOK, Channel.TRADES, Channel.TICKER):
-                session.unsubscribe(channel, feed.instrument)
+        feed.release()
 
     def market(self, event: Event, instrument: Instrument, environment: Environment) -> None:
         """From an account's session."""

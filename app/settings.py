@@ -93,6 +93,15 @@ class Settings:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(self.preferences), indent=2))
         partial.replace(self.path)
 
+    def keep_aside(self, name: str, text: str) -> Path:
+        """Write something that can't be used beside the settings, under a name that is free. Raises OSError."""
+        self.config.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while (path := self.config / f"{name}.broken-{number}.txt").exists():
+            number += 1
+        path.write_text(text, encoding="utf-8")
+        return path
+
     def set(self, name: str, value: Any) -> None:
         """Change one preference and save."""
         setattr(self.preferences, name, value)

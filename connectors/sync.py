@@ -93,6 +93,8 @@ class BookSync:
         self.last_id: int | None = None
         self.horizon: tuple[float, float] | None = None
         self.event_time: int | None = None
+        self.last_checksum: int | None = None  # the latest that was equal to ours, and when
+        self.checked_at = 0.0
         self._image = False
         self._joined = False
         self._refreshing = False
@@ -406,6 +408,7 @@ class BookSync:
         ours = self.rule.checksum(self.book)
         if ours == checksum:
             self.counters.checksums_ok += 1
+            self.last_checksum, self.checked_at = checksum, now
             return True
         self.counters.checksums_failed += 1
         self.broken("the exchange's checksum did not match", now)

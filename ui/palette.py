@@ -10,6 +10,7 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout
 
 if TYPE_CHECKING:
+    from connectors.contract import Environment
     from ui.window import Window
 
 MOST = 14
@@ -22,6 +23,8 @@ class Palette(QDialog):
         super().__init__(window)
         self.setWindowFlags(Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setAccessibleName("Search")
         self._window = window
         self._actions: list[Callable[[], object]] = []
         self.edit = QLineEdit()
@@ -58,24 +61,32 @@ class Palette(QDialog):
             for name in ("Trade", "Depth", "Connectors")
         ]
         commands += [
+            (f"Use account {account.name}", lambda name=account.id: window.use_account(name))
+            for account in window.terminal.accounts.accounts.values()
+            if account.instruments
+        ]
+        commands += [
+            (f"Connector {row.name}", lambda slug=row.slug: window.show_connector(slug))
+            for row in window.terminal.catalogue.rows()
+        ]
+        commands += [
             (f"Panel {panel.title}", lambda panel_id=panel_id: window.open_panel(panel_id))
             for panel_id, panel in window.panels.items()
         ]
         words = text.lower().split()
         found = [(name, act) for name, act in commands if all(word in name.lower() for word in words)]
-        for instrument in window.terminal.markets.search(text)[:MOST]:
-            name = f"{instrument.symbol}   {instrument.venue} {instrument.market}"
-            self._add(name, lambda key=instrument.key: self._watch(key))
+        if not words:  # exchanges only by name: they are many
+            found = [(name, act) for name, act in found if not name.startswith("Connector ")]
+        for account, instrument in window.terminal.markets.search(text)[:MOST]:
+            name = f"{instrument.symbol}   {account.name}, {instrument.market}"
+            self._add(name, lambda key=instrument.key, where=account.environment: self._watch(key, where))
         for name, act in found[: max(4, MOST - self.list.count())]:
             self._add(name, act)
         self.list.setCurrentRow(0)
 
-    def _watch(self, key: str) -> None:
-        window = self._window
-        account = window.terminal.accounts.focus
-        if account is not None:
-            window.watchlist.add(key, account.environment)
-        window.show_instrument(key)
+    def _watch(self, key: str, environment: Environment) -> None:
+        self._window.watchlist.add(key, environment)
+        self._window.show_instrument(key, environment)
 
     def _add(self, name: str, action: Callable[[], object]) -> None:
         self.list.addItem(QListWidgetItem(name))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QPalette
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QFocusEvent, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
 from ui.theme import Theme
@@ -29,9 +29,8 @@ class Panel(QWidget):
         self.theme = theme
         self.feed: Feed | None = None
         self.setAccessibleName(self.title)
-        self.setAutoFillBackground(True)
-        self._recolour()
-        theme.changed.connect(self._recolour)
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        theme.changed.connect(self.update)
 
     def set_feed(self, feed: Feed | None) -> None:
         """Show another instrument."""
@@ -40,16 +39,6 @@ class Panel(QWidget):
 
     def frame(self, now: float) -> None:
         """Once a frame while visible: compare versions, call update() where something changed."""
-
-    def strip_widgets(self) -> list[QWidget]:
-        """Controls for the title strip."""
-        return []
-
-    def _recolour(self) -> None:
-        palette = self.palette()
-        palette.setColor(QPalette.ColorRole.Window, self.theme["surface.panel"])
-        self.setPalette(palette)
-        self.update()
 
 
 class Painted(Panel):
@@ -60,3 +49,20 @@ class Painted(Panel):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def draw_focus(self, painter: QPainter) -> None:
+        """A ring inside the bounds while the keyboard is here."""
+        if self.hasFocus():
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(self.theme.accent, 2))
+            painter.drawRect(QRectF(1, 1, self.width() - 2, self.height() - 2))
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Show the ring."""
+        self.update()
+        super().focusInEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Hide it."""
+        self.update()
+        super().focusOutEvent(event)

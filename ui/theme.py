@@ -63,6 +63,10 @@ class Theme(QObject):
     def __getitem__(self, token: str) -> QColor:
         return self._colours[token]
 
+    def ink(self, token: str) -> QColor:
+        """A token's colour for words: the colours of some environments are too pale for that and have another."""
+        return self._colours.get(f"{token}.text") or self._colours[token]
+
     def hex(self, token: str) -> str:
         """For style sheets."""
         return self._colours[token].name()
@@ -71,6 +75,15 @@ class Theme(QObject):
     def accent(self) -> QColor:
         """The colour of the environment in use."""
         return self._colours[self.environment.value]
+
+    @property
+    def accent_text(self) -> QColor:
+        """The same where it is text: some accents are too pale for that on a light ground."""
+        return self.environment_text(self.environment)
+
+    def environment_text(self, environment: Environment) -> QColor:
+        """An environment's colour, fit for its name in words."""
+        return self.ink(environment.value)
 
     @property
     def strip(self) -> QColor:
@@ -124,10 +137,13 @@ def _family(candidates: tuple[str, ...]) -> str:
 def style_sheet(theme: Theme) -> str:
     """One sheet for everything that is not painted by hand."""
     c = theme.hex
-    accent, strip = theme.accent.name(), theme.strip.name()
+    accent, strip, ink = theme.accent.name(), theme.strip.name(), theme.accent_text.name()
     on = c(f"{theme.environment.value}.on")
     return f"""
-    QMainWindow, QDialog, ads--CDockManager, ads--CDockContainerWidget {{ background: {c("surface.gutter")}; }}
+    QMainWindow, ads--CDockManager, ads--CDockContainerWidget {{ background: {c("surface.gutter")}; }}
+    QDialog, QMessageBox, Panel {{ background: {c("surface.panel")}; }}
+    Palette {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; }}
+    Ticket {{ border: 2px solid {accent}; border-top: none; }}
     QWidget {{ color: {c("text.primary")}; font-family: "{theme.font("body").family()}"; font-size: 12px; }}
     QToolTip {{ background: {c("surface.control")}; color: {c("text.primary")}; border: 1px solid {c("line.strong")}; padding: 4px; }}
     QMenu {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; padding: 4px; }}
@@ -136,12 +152,15 @@ def style_sheet(theme: Theme) -> str:
     QMenu::item:disabled {{ color: {c("text.disabled")}; }}
     QMenu::separator {{ height: 1px; background: {c("line.subtle")}; margin: 4px 6px; }}
     ads--CDockAreaWidget {{ background: {c("surface.panel")}; border: none; }}
-    ads--CDockAreaTitleBar {{ background: {strip}; border: none; border-top: 2px solid {accent}; padding: 0; min-height: 26px; max-height: 28px; }}
+    ads--CDockAreaTitleBar {{ background: {c("surface.raised")}; border: none; border-top: 2px solid {c("surface.raised")}; padding: 0;
+        min-height: 26px; max-height: 28px; }}
+    ads--CDockAreaTitleBar[trading="true"] {{ background: {strip}; border-top: 2px solid {accent}; }}
     ads--CDockAreaTabBar, #tabsContainerWidget {{ background: transparent; border: none; }}
     ads--CDockWidgetTab {{ background: transparent; border: none; padding: 0 8px; min-height: 26px; }}
     ads--CDockWidgetTab QLabel {{ color: {c("text.secondary")}; font-weight: 500; }}
-    ads--CDockWidgetTab[activeTab="true"] {{ background: {c("surface.panel")}; }}
+    ads--CDockWidgetTab[activeTab="true"][alone="false"] {{ background: {c("surface.panel")}; }}
     ads--CDockWidgetTab[activeTab="true"] QLabel {{ color: {c("text.primary")}; font-weight: 600; }}
+    ads--CDockWidgetTab:focus {{ border: 2px solid {accent}; }}
     ads--CDockWidget {{ background: {c("surface.panel")}; border: none; }}
     ads--CTitleBarButton {{ padding: 0; border: none; background: transparent; }}
     ads--CDockSplitter::handle, QSplitter::handle {{ background: {c("surface.gutter")}; }}
@@ -149,49 +168,78 @@ def style_sheet(theme: Theme) -> str:
     QScrollBar:horizontal {{ background: transparent; height: 8px; margin: 0; }}
     QScrollBar::handle {{ background: {c("line.strong")}; border-radius: 2px; min-height: 32px; min-width: 32px; margin: 2px; }}
     QScrollBar::add-line, QScrollBar::sub-line, QScrollBar::add-page, QScrollBar::sub-page {{ background: none; border: none; width: 0; height: 0; }}
-    QTableView {{ background: {c("surface.panel")}; border: none; gridline-color: transparent; selection-background-color: {c("surface.selected")};
+    QAbstractItemView {{ background: {c("surface.panel")}; border: none; outline: none; selection-background-color: {c("surface.selected")};
+        selection-color: {c("text.primary")}; }}
+    QListWidget {{ background: {c("surface.control")}; }}
+    QListWidget::item {{ padding: 5px 8px; border-radius: 3px; color: {c("text.primary")}; }}
+    QListWidget::item:selected {{ background: {c("surface.selected")}; color: {c("text.primary")}; }}
+    QTableView {{ background: {c("surface.panel")}; border: none; border-top: 1px solid transparent; gridline-color: transparent; selection-background-color: {c("surface.selected")};
         selection-color: {c("text.primary")}; outline: none; }}
-    QHeaderView, QHeaderView::section {{ background: {c("surface.panel")}; color: {c("text.tertiary")}; border: none;
-        border-bottom: 1px solid {c("line.subtle")}; padding: 0 2px; font-size: 11px; font-weight: 500; height: 24px; }}
+    QTableView:focus {{ border-top: 1px solid {accent}; }}
+    QHeaderView {{ background: {c("surface.panel")}; border: none; }}
+    QHeaderView::section {{ background: {c("surface.panel")}; color: {c("text.tertiary")}; border: none;
+        border-bottom: 1px solid {c("line.subtle")}; padding: 0 8px; font-size: 11px; font-weight: 500; height: 24px; }}
     QTableCornerButton::section {{ background: {c("surface.panel")}; border: none; }}
     QLineEdit, QPlainTextEdit, QComboBox, QSpinBox {{ background: {c("surface.raised")}; border: 1px solid {c("line.strong")}; border-radius: 4px;
         padding: 3px 8px; selection-background-color: {c("surface.selected")}; selection-color: {c("text.primary")}; }}
     QLineEdit:focus, QPlainTextEdit:focus, QComboBox:focus {{ border: 1px solid {accent}; }}
     QLineEdit[problem="true"] {{ border: 1px solid {c("danger")}; }}
+    QFrame[role="field"] {{ background: {c("surface.raised")}; border: 1px solid {c("line.strong")}; border-radius: 4px; }}
+    QFrame[role="field"][focused="true"] {{ border: 2px solid {accent}; }}
+    QFrame[role="field"][problem="true"] {{ border: 1px solid {c("danger")}; }}
+    QFrame[role="field"][problem="true"][focused="true"] {{ border: 2px solid {c("danger")}; }}
+    QFrame[role="field"] QLineEdit {{ background: transparent; border: none; padding: 0 2px; }}
+    QFrame[role="field"] QPushButton {{ background: transparent; border: none; padding: 0; font-size: 15px; color: {c("text.secondary")}; }}
+    QFrame[role="field"] QPushButton:hover {{ background: {c("surface.selected")}; color: {c("text.primary")}; }}
+    QFrame[role="quote"] {{ background: {c("surface.raised")}; border: 1px solid {c("line.strong")}; border-radius: 4px; }}
     QComboBox::drop-down {{ border: none; width: 16px; }}
     QComboBox QAbstractItemView {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; }}
     QPushButton {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; border-radius: 4px; padding: 4px 10px;
         font-weight: 500; min-height: 18px; }}
     QPushButton:hover {{ background: {c("surface.selected")}; }}
     QPushButton:focus {{ border: 1px solid {accent}; }}
+    QPushButton::menu-indicator {{ width: 0; image: none; }}
     QPushButton:disabled {{ color: {c("text.disabled")}; border-color: {c("line.subtle")}; }}
-    QPushButton[quiet="true"] {{ background: transparent; border: none; color: {c("text.secondary")}; }}
+    QPushButton[quiet="true"] {{ background: transparent; border: 1px solid transparent; color: {c("text.secondary")}; }}
+    QPushButton[quiet="true"]:focus {{ border: 1px solid {accent}; }}
+    QPushButton[tight="true"] {{ padding: 4px 2px; }}
+    QPushButton[link="true"] {{ color: {ink}; }}
     QPushButton[quiet="true"]:hover {{ color: {c("text.primary")}; }}
     QPushButton[quiet="true"]:checked {{ background: {c("surface.selected")}; color: {c("text.primary")}; font-weight: 600; }}
     QPushButton[danger="true"] {{ background: {c("danger.tint")}; border: 1px solid {c("danger")}; color: {c("danger")}; }}
     QPushButton[chip="true"] {{ padding: 2px 8px; border-radius: 3px; background: transparent; }}
     QPushButton[chip="true"]:checked {{ background: {c("surface.selected")}; border: 1px solid {accent}; font-weight: 600; }}
-    QPushButton[accent="true"] {{ background: {accent}; color: {on}; border: none; font-weight: 700; }}
+    QPushButton[accent="true"] {{ background: {accent}; color: {on}; border: 2px solid {accent}; font-weight: 700; }}
+    QPushButton[accent="true"]:focus {{ border: 2px solid {c("text.primary")}; }}
+    QPushButton[armed="true"] {{ border: 1px solid {accent}; background: {strip}; }}
     QPushButton[side="buy"]:checked {{ background: {c("buy")}; color: {c("buy.on")}; border: none; font-weight: 700; }}
     QPushButton[side="sell"]:checked {{ background: {c("sell")}; color: {c("sell.on")}; border: none; font-weight: 700; }}
-    QPushButton[send="buy"] {{ background: {c("buy")}; color: {c("buy.on")}; border: none; font-size: 14px; font-weight: 700; }}
-    QPushButton[send="sell"] {{ background: {c("sell")}; color: {c("sell.on")}; border: none; font-size: 14px; font-weight: 700; }}
+    QPushButton[send="buy"] {{ background: {c("buy")}; color: {c("buy.on")}; border: 2px solid transparent; font-size: 14px; font-weight: 700; }}
+    QPushButton[send="sell"] {{ background: {c("sell")}; color: {c("sell.on")}; border: 2px solid transparent; font-size: 14px; font-weight: 700; }}
+    QPushButton[send]:focus, QPushButton[side]:focus {{ border: 2px solid {accent}; }}
     QPushButton[send]:disabled {{ background: {c("surface.control")}; color: {c("text.disabled")}; }}
     QCheckBox {{ color: {c("text.secondary")}; spacing: 6px; }}
     QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {c("line.strong")}; border-radius: 3px; background: {c("surface.raised")}; }}
+    QCheckBox:focus {{ color: {c("text.primary")}; text-decoration: underline; }}
     QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; }}
     QCheckBox:disabled {{ color: {c("text.disabled")}; }}
     QSlider::groove:horizontal {{ height: 2px; background: {c("line.strong")}; }}
     QSlider::handle:horizontal {{ width: 10px; height: 10px; margin: -5px 0; border-radius: 5px; background: {c("text.primary")}; }}
+    QSlider::handle:horizontal:focus {{ background: {accent}; }}
+    QSpinBox:focus {{ border: 1px solid {accent}; }}
     QLabel[role="caption"] {{ color: {c("text.tertiary")}; font-size: 11px; }}
     QLabel[role="secondary"] {{ color: {c("text.secondary")}; }}
     QLabel[role="problem"] {{ color: {c("danger")}; font-size: 11px; }}
     QLabel[role="warn"] {{ color: {c("warn")}; }}
     QLabel[role="title"] {{ font-size: 20px; font-weight: 600; }}
     QLabel[role="large"] {{ font-size: 13px; font-weight: 600; }}
+    QLabel[role="strong"] {{ font-weight: 600; }}
+    {"".join(f'QLabel[tier="{t}"] {{ font-weight: 600; color: {c("tier." + t)}; }}' for t in ("gold", "silver", "bronze"))}
+    {"".join(f'QLabel[environment="{e.value}"] {{ font-weight: 600; color: {theme.environment_text(e).name()}; }}' for e in Environment)}
     QFrame[role="strip"] {{ background: {c("surface.panel")}; border: none; }}
     QFrame[role="welcome"] {{ background: {strip}; border: none; }}
     QFrame[role="notice"] {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; border-radius: 6px; }}
     QFrame[role="line"] {{ background: {c("line.subtle")}; border: none; max-height: 1px; min-height: 1px; }}
+    QFrame[role="chosen"] {{ background: {strip}; border: 2px solid {accent}; border-radius: 6px; }}
     QScrollArea, QScrollArea > QWidget > QWidget {{ background: {c("surface.panel")}; border: none; }}
     """

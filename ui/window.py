@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
 from app.accounts import AccountState
 from app.desk import Notice, OrderState
 from connectors.contract import Environment
+from connectors.model import InstrumentStatus, Market
 from connectors.runtime.socket import LinkState
 from ui.clock import FrameClock
 from ui.palette import Palette
@@ -39,11 +40,13 @@ from ui.panels.ladder import Ladder
 from ui.panels.status import Health, LogPanel
 from ui.panels.tape import Tape
 from ui.panels.ticket import Ticket
+from ui.panels.venues import Venues
 from ui.panels.watchlist import Watchlist
 from ui.theme import Theme
 from ui.widgets.figures import figure
 
 if TYPE_CHECKING:
+    from app.accounts import Account
     from app.markets import Feed
     from app.terminal import Terminal
 
@@ -52,6 +55,7 @@ LAYOUTS = {
     "Trade": (
         "depth",
         "watchlist",
+        "venues",
         "ladder",
         "tape",
         "ticket",
@@ -105,6 +109,10 @@ class Window(QMainWindow):
         self._workspace = ""
         self._sizes: list[tuple[ads.CDockAreaWidget, list[int]]] = []
         self._last_escape = 0.0
+        self._dress = QTimer(self)
+        self._dress.setSingleShot(True)
+        self._dress.setInterval(0)
+        self._dress.timeout.connect(self._dress_strips)
         self._build()
         self._wire()
         for panel in self.panels.values():
@@ -120,7 +128,9 @@ class Window(QMainWindow):
     def _make_panels(self) -> dict[str, Panel]:
         terminal, theme = self.terminal, self.theme
         self.watchlist = Watchlist(theme, terminal)
-        self.ladder = Ladder(theme, terminal.desk)
+        self.venues = Venues(theme, terminal)
+        self.health = Health(theme, terminal)
+        self.ladder = Ladder(theme, terminal.desk, terminal.settings.preferences.sizes)
         self.depth_chart = DepthChart(theme, terminal.desk)
         self.tape = Tape(theme)
         self.ticket = Ticket(theme, terminal.desk)
@@ -129,6 +139,7 @@ class Window(QMainWindow):
         self.browser = ConnectorBrowser(theme, terminal)
         panels: list[Panel] = [
             self.watchlist,
+            self.venues,
             self.ladder,
             self.depth_chart,
             self.tape,
@@ -138,7 +149,7 @@ class Window(QMainWindow):
             Positions(theme, terminal),
             Balances(theme, terminal),
             self.accounts,
-            Health(theme, terminal),
+            self.health,
             LogPanel(theme, terminal),
             self.browser,
         ]
@@ -177,6 +188,8 @@ class Window(QMainWindow):
             dock = ads.CDockWidget(self.docks, panel.title)
             dock.setObjectName(panel_id)
             dock.setWidget(panel, ads.CDockWidget.eInsertMode.ForceNoScrollArea)
+            dock.setMinimumSizeHintMode(ads.CDockWidget.eMinimumSizeHintMode.MinimumSizeHintFromContentMinimumSize)
+            dock.visibilityChanged.connect(lambda _: self._dress.start())
             dock.setFeature(ads.CDockWidget.DockWidgetFeature.DockWidgetClosable, True)
             self._docks[panel_id] = dock
 
@@ -194,22 +207,29 @@ class Window(QMainWindow):
             dock.toggleView(True)
             if dock is not first:
                 put(areas.CenterDockWidgetArea, dock, centre)
-        if name == "Connectors":
-            pass
-        elif name == "Depth":
+        narrow, low = self.width() < 1500, self.height() < 960
+        if name == "Depth":
             ladder = put(areas.RightDockWidgetArea, docks["ladder"], centre)
             tape = put(areas.RightDockWidgetArea, docks["tape"], ladder)
             put(areas.LeftDockWidgetArea, docks["watchlist"], centre)
-            self._sizes = [(tape, [236, 1000, 340, 230])]
-        else:
+            self._sizes = [(tape, [200, 600, 290, 190] if narrow else [236, 1110, 340, 230])]
+        elif name == "Trade":
             ladder = put(areas.RightDockWidgetArea, docks["ladder"], centre)
             tape = put(areas.RightDockWidgetArea, docks["tape"], ladder)
+            if not low:  # the ticket ends above the tables where it has room enough there
+                put(areas.RightDockWidgetArea, docks["ticket"], tape)
             bottom = put(areas.BottomDockWidgetArea, docks["orders"])
-            put(areas.LeftDockWidgetArea, docks["watchlist"])
-            ticket = put(areas.RightDockWidgetArea, docks["ticket"])
+            left = put(areas.LeftDockWidgetArea, docks["watchlist"])
+            below = put(areas.BottomDockWidgetArea, docks["venues"], left)
+            if low:
+                ticket = put(areas.RightDockWidgetArea, docks["ticket"])
+                wide = [168, 850, 272] if narrow else [236, 1380, 290]
+                self._sizes = [(tape, [366, 300, 190] if narrow else [720, 350, 240]), (ticket, wide)]
+            else:
+                self._sizes = [(tape, [300, 300, 190, 272] if narrow else [820, 340, 216, 290]), (left, [236, 1680])]
             for panel_id in ("fills", "positions", "balances", "accounts", "health", "log"):
                 put(areas.CenterDockWidgetArea, docks[panel_id], bottom)
-            self._sizes = [(tape, [640, 330, 230]), (bottom, [620, 240]), (ticket, [236, 1200, 290])]
+            self._sizes += [(bottom, [500, 200] if low else [780, 230]), (below, [420, 240] if low else [520, 480])]
         for panel_id, dock in docks.items():
             if panel_id not in shown:
                 dock.toggleView(False)
@@ -222,6 +242,22 @@ class Window(QMainWindow):
         for area, sizes in self._sizes:
             self.docks.setSplitterSizes(area, sizes)
         self._sizes = []
+        self._dress_strips()
+
+    def _dress_strips(self) -> None:
+        """The strip of a trading panel has the environment's colour; a tab that stands alone is only a title."""
+        for index in range(self.docks.dockAreaCount()):
+            area = self.docks.dockArea(index)
+            docks = area.openedDockWidgets()
+            panel = self.panels.get(area.currentDockWidget().objectName()) if area.currentDockWidget() else None
+            marks = [(area.titleBar(), "trading", panel is not None and panel.trading)]
+            marks += [(dock.tabWidget(), "alone", len(docks) == 1) for dock in docks]
+            for widget, name, value in marks:
+                if widget.property(name) is not value:
+                    widget.setProperty(name, value)
+                    for part in (widget, *widget.findChildren(QLabel)):
+                        part.style().unpolish(part)
+                        part.style().polish(part)
 
     def _button(self, text: str, name: str, action: Callable[[], object], **properties: object) -> QPushButton:
         button = QPushButton(text)
@@ -306,12 +342,15 @@ class Window(QMainWindow):
     def _wire(self) -> None:
         terminal = self.terminal
         self.watchlist.chosen.connect(self.show_instrument)
+        self.venues.chosen.connect(self.show_connector)
+        self.ladder.proof_asked.connect(self.show_proof)
+        self.browser.opened.connect(self._account_toggled)
+        self.browser.trade_asked.connect(self.trade_on)
         self.watchlist.changed_list.connect(self._keep_watchlist)
         self.ladder.price_chosen.connect(self.ticket.set_price)
         self.depth_chart.price_chosen.connect(self.ticket.set_price)
         self.browser.link_asked.connect(self.open_link)
-        self.browser.opened.connect(self._use_account)
-        self.accounts.used.connect(self._use_account)
+        self.accounts.used.connect(self.use_account)
         terminal.accounts.changed.connect(self._account_changed)
         terminal.desk.message.connect(self._notice)
         terminal.desk.armed_changed.connect(lambda _: self._refresh_bars())
@@ -325,35 +364,28 @@ class Window(QMainWindow):
             QShortcut(QKeySequence(keys), self).activated.connect(action)
 
     def _account_changed(self, account_id: str) -> None:
+        """Take up what is watched of an account that became ready to be looked at."""
         account = self.terminal.accounts.accounts.get(account_id)
-        if account is None or account.session is None:
-            if self.feed is not None and account is not None and self.feed.account is account:
-                self._drop_feed()
+        if account is None or not account.instruments:
             return
-        wanted = self.terminal.settings.preferences.watchlist
+        kept = [name.partition("@") for name in self.terminal.settings.preferences.watchlist]
+        wanted = [key for key, _, environment in kept if environment in ("", account.environment)]
         names = [key for key in wanted if key in account.instruments]
-        if not names and not self.watchlist.rows:
-            market = [row for row in account.instruments.values() if row.market == "spot"] or list(
-                account.instruments.values()
-            )
-            by_symbol = {row.symbol: row.key for row in market}
-            names = [by_symbol[name] for name in account.venue.demo_symbols if name in by_symbol] or [
-                row.key for row in market[:8]
-            ]
-            names += [row.key for row in market if row.key not in names][: max(0, 12 - len(names))]
+        if not names and not any(row.feed.account is account for row in self.watchlist.rows):
+            names = first_instruments(account, most=5 if self.watchlist.rows else 12)
         for key in names:
             self.watchlist.add(key, account.environment)
         if self.feed is None and self.watchlist.rows:
-            self.show_instrument(self.watchlist.keys[0])
+            row = self.watchlist.rows[0].feed
+            self.show_instrument(row.instrument.key, row.environment)
 
-    def show_instrument(self, key: str) -> None:
-        """Let every panel that follows an instrument show this one."""
+    def show_instrument(self, key: str, environment: str = "") -> None:
+        """Let every panel that follows an instrument show this one; in the environment of the account in use if not told."""
         account = self.terminal.accounts.focus
-        environment = account.environment if account is not None else Environment.PRACTICE
-        feed = self.terminal.markets.open(key, environment)
-        if feed is None:
-            for other in Environment:
-                feed = feed or self.terminal.markets.open(key, other)
+        first = Environment(environment) if environment else account.environment if account else Environment.PRACTICE
+        feed = None
+        for place in [first] if environment else [first, *(other for other in Environment if other is not first)]:
+            feed = feed or self.terminal.markets.open(key, place)
         if feed is None:
             self._say("warn", f"{key} is at no venue that is connected.")
             return
@@ -363,22 +395,28 @@ class Window(QMainWindow):
         for panel in self.panels.values():
             if panel.follows or panel is self.orders:
                 panel.set_feed(feed)
-        for panel_id in ("ladder", "depth", "tape", "ticket"):
-            self._docks[panel_id].setWindowTitle(f"{self.panels[panel_id].title}   {feed.instrument.symbol}")
-        self.watchlist.current = key
+        for panel_id, panel in self.panels.items():
+            if panel.follows:
+                self._docks[panel_id].setWindowTitle(f"{panel.title}   {feed.instrument.symbol}")
+        self.watchlist.current = (feed.instrument.key, feed.environment)
         if old is not None:
             self.terminal.markets.close(old)
         self._refresh_bars()
 
-    def _drop_feed(self) -> None:
-        for panel in self.panels.values():
-            if panel.follows:
-                panel.set_feed(None)
-        self.watchlist.clear()
-        self.feed = None
-
     def _keep_watchlist(self) -> None:
-        self.terminal.settings.preferences.watchlist = self.watchlist.keys
+        """What is watched at accounts that are not running now is kept too."""
+        now = self.watchlist.keys
+        running = {
+            f"{account.venue.slug}:{account.environment}"
+            for account in self.terminal.accounts.accounts.values()
+            if account.instruments
+        }
+        elsewhere = [
+            name
+            for name in self.terminal.settings.preferences.watchlist
+            if "@" in name and f"{name.split(':')[0]}:{name.rpartition('@')[2]}" not in running and name not in now
+        ]
+        self.terminal.settings.preferences.watchlist = now + elsewhere
 
     # actions
 
@@ -390,13 +428,31 @@ class Window(QMainWindow):
             preferences.layouts[current] = base64.b64encode(bytes(self.docks.saveState().data())).decode()
         self._workspace = name
         kept = preferences.layouts.get(name, "")
-        restored = bool(kept) and self.docks.restoreState(QByteArray(base64.b64decode(kept)))
-        if not restored:
-            if kept:
-                self._say("warn", f"The saved layout of {name} was broken; the first one is used.")
+        if not kept or not self._restore(name, kept):
             self._arrange(name)
         self._tabs.button(WORKSPACES.index(name)).setChecked(True)
         preferences.workspace = name
+        self._dress_strips()
+
+    def _restore(self, name: str, kept: str) -> bool:
+        """Take a saved layout. A broken one is put aside, told, and not used."""
+        try:
+            state = base64.b64decode(kept, validate=True)
+            good = self.docks.restoreState(QByteArray(state))
+        except ValueError:
+            good = False
+        if good and any(not dock.isClosed() and dock.dockAreaWidget() is not None for dock in self._docks.values()):
+            return True
+        try:
+            where = self.terminal.settings.keep_aside(f"layout-{name}", kept)
+            self._say(
+                "warn", f"The saved layout of {name} was broken: the first one is used, the old one is kept in {where}."
+            )
+        except OSError as error:
+            self._say(
+                "warn", f"The saved layout of {name} was broken and could not be kept ({error}); the first one is used."
+            )
+        return False
 
     def reset_layout(self) -> None:
         """The first arrangement of this workspace again."""
@@ -432,6 +488,12 @@ class Window(QMainWindow):
     def open_palette(self) -> None:
         """Find anything."""
         Palette(self).open()
+
+    def show_proof(self) -> None:
+        """The health panel, with the book that is shown chosen."""
+        self.open_panel("health")
+        if self.feed is not None:
+            self.health.choose_book(self.feed)
 
     def open_panel(self, panel_id: str) -> None:
         """Bring a panel to the front, wherever it is."""
@@ -506,20 +568,51 @@ class Window(QMainWindow):
         menu = QMenu(self)
         for account in self.terminal.accounts.accounts.values():
             action = menu.addAction(f"{account.name}: {account.state}")
-            action.setEnabled(account.state is not AccountState.OFF)
-            action.triggered.connect(lambda _=False, account=account: self._use_account(account.id))
+            action.setEnabled(bool(account.instruments))
+            action.setCheckable(True)
+            action.setChecked(self.feed is not None and self.feed.account is account)
+            action.triggered.connect(lambda _=False, name=account.id: self.use_account(name))
         menu.addSeparator()
         menu.addAction("More in the connector browser…", lambda: self.show_workspace("Connectors"))
         menu.popup(self._badge.mapToGlobal(self._badge.rect().bottomLeft()))
 
-    def _use_account(self, account_id: str) -> None:
-        self.terminal.accounts.set_focus(account_id)
+    def use_account(self, account_id: str) -> None:
+        """Trade with another account: the same instrument there if it has it, else the first one it is known for."""
         account = self.terminal.accounts.accounts[account_id]
-        if self.feed is not None and self.feed.instrument.key in account.instruments:
-            self.show_instrument(self.feed.instrument.key)
+        if not account.instruments:
+            self._say("warn", f"{account.name} is not connected. {account.text}".strip())
+            return
+        watched = [row.feed.instrument.key for row in self.watchlist.rows if row.feed.account is account]
+        key = self.feed.instrument.key if self.feed is not None else ""
+        if key not in account.instruments:
+            key = next(iter(watched or first_instruments(account)))
+        self.watchlist.add(key, account.environment)
+        self.show_instrument(key, account.environment)
+
+    def trade_on(self, account_id: str) -> None:
+        """The workspace for trading, with this account."""
+        self.use_account(account_id)
+        self.show_workspace("Trade")
+
+    def show_connector(self, slug: str) -> None:
+        """The browser, with this exchange chosen."""
+        self.show_workspace("Connectors")
+        self.browser.choose(slug)
+
+    def _account_toggled(self, account_id: str) -> None:
+        """An account was started or stopped by hand: it is remembered for the next start."""
+        accounts = self.terminal.accounts.accounts
+        self.terminal.settings.preferences.accounts = [
+            name for name, account in accounts.items() if account.state is not AccountState.OFF
+        ]
+        self._save()
+        account = accounts.get(account_id)
+        if account is None:
+            return
+        if account.state is AccountState.FAILED:
+            self._say("warn", account.text)
         elif account.instruments:
-            shown = (row.key for row in account.instruments.values() if row.symbol in account.venue.demo_symbols)
-            self.show_instrument(next(shown, next(iter(account.instruments))))
+            self.use_account(account_id)
 
     def _show_keys(self) -> None:
         box = QMessageBox(self)
@@ -552,6 +645,7 @@ class Window(QMainWindow):
 
     def _refresh_bars(self) -> None:
         terminal, desk = self.terminal, self.terminal.desk
+        self._dress_strips()
         if self._notices.isVisible() and time.monotonic() - self._said_at > self._said_for:
             self._notices.setVisible(False)
         environment = self.feed.environment if self.feed is not None else Environment.PRACTICE
@@ -559,7 +653,13 @@ class Window(QMainWindow):
         left = int(desk.armed_left(environment))
         self._arm.setText(f"Armed  {left // 60}:{left % 60:02}" if armed else "Disarmed")
         self._arm.setChecked(armed)
-        self._badge.setText(("REPLAY" if terminal.is_replay else environment.upper()) + "  ▾")
+        if bool(self._arm.property("armed")) != armed:
+            self._arm.setProperty("armed", armed)
+            self._arm.style().unpolish(self._arm)
+            self._arm.style().polish(self._arm)
+        focus = self.feed.account if self.feed is not None else None
+        place = f"   {focus.venue.name}" if focus is not None else ""
+        self._badge.setText(("REPLAY" if terminal.is_replay else environment.upper()) + place + "  ▾")
         rows = [row for account in terminal.accounts.accounts.values() for row in account.health()]
         parts = []
         for account in terminal.accounts.accounts.values():
@@ -627,6 +727,15 @@ class Window(QMainWindow):
             else:
                 self.clock.start()
         super().changeEvent(event)
+
+
+def first_instruments(account: Account, most: int = 12) -> list[str]:
+    """What to show of an account at first: what its venue names, one of each market, then whatever it lists."""
+    rows = [row for row in account.instruments.values() if row.status is InstrumentStatus.TRADING]
+    rows.sort(key=lambda row: row.market is not Market.SPOT)  # stable: the venue's own order, spot before contracts
+    named = [row for name in account.venue.demo_symbols for row in rows if row.symbol == name]
+    chosen = {row.key: None for row in [*named, *rows]}
+    return list(chosen)[:most]
 
 
 def theme_colour(theme: Theme, *, good: bool) -> str:

@@ -10,7 +10,8 @@ from PySide6.QtCore import QModelIndex
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from app.desk import Order, OrderState, OwnFill
-from connectors.model import Balance, OrderKind, Position, Side
+from connectors import catalogue as connectors
+from connectors.model import Balance, Instrument, OrderKind, Position, Side, Unit
 from ui.panel import Panel
 from ui.theme import Theme
 from ui.widgets.figures import DASH, figure
@@ -49,6 +50,12 @@ _WORDS = {
 ENDED_SHOWN = 60
 
 
+def account_name(account_id: str) -> str:
+    """`binance:practice` in words."""
+    slug, _, environment = account_id.partition(":")
+    return f"{connectors.load(slug).name if slug in connectors.slugs() else slug} {environment}"
+
+
 def _state_colour(order: Order) -> str:
     if order.state is OrderState.UNKNOWN:
         return "warn"
@@ -78,7 +85,18 @@ def _kind(order: Order) -> str:
 def _value(order: Order) -> Decimal | None:
     price = order.price or order.average
     amount = order.amount if order.amount is not None else order.filled
-    return order.instrument.notional(price, amount) if price and amount else order.quote_amount
+    return order.instrument.quote_value(price, amount) if price and amount else order.quote_amount
+
+
+def _money(value: Decimal | None, instrument: Instrument) -> str:
+    """A value in quote, with its name."""
+    return DASH if value is None else f"{figure(value, 2)} {instrument.quote}"
+
+
+def _amount(value: Decimal | None, instrument: Instrument) -> str:
+    """A size, with the word where it counts contracts."""
+    text = figure(value, instrument.size_digits)
+    return text if instrument.unit is Unit.BASE or value is None else f"{text} ct"
 
 
 def _filled(order: Order) -> float:
@@ -89,7 +107,7 @@ ORDER_COLUMNS = (
     Column("", lambda o: "" if o.is_final else "cancel", "cross", 28, sort=lambda o: o.is_final),
     Column("Age", _age, "number", 58, sort=lambda o: -o.created),
     Column("Instrument", lambda o: o.instrument.symbol, "strong", 88),
-    Column("Venue", lambda o: o.account.replace(":", " "), "text", 104),
+    Column("Account", lambda o: account_name(o.account), "text", 124, colour=lambda o: o.account.partition(":")[2]),
     Column("Side", lambda o: o.side.value.capitalize(), "side", 56, extra=lambda o: o.side),
     Column("Type", _kind, "text", 136),
     Column(
@@ -97,7 +115,7 @@ ORDER_COLUMNS = (
     ),
     Column(
         "Amount",
-        lambda o: figure(o.amount, o.instrument.size_digits),
+        lambda o: _amount(o.amount, o.instrument),
         "number",
         80,
         sort=lambda o: float(o.amount or 0),
@@ -111,7 +129,7 @@ ORDER_COLUMNS = (
         84,
         sort=lambda o: float(o.average or 0),
     ),
-    Column("Value", lambda o: figure(_value(o), 2), "number", 86, sort=lambda o: float(_value(o) or 0)),
+    Column("Value", lambda o: _money(_value(o), o.instrument), "number", 130, sort=lambda o: float(_value(o) or 0)),
     Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "text", 96),
     Column(
         "State",
@@ -215,7 +233,7 @@ FILL_COLUMNS = (
         sort=lambda f: f.fill.time,
     ),
     Column("Instrument", lambda f: f.instrument.symbol, "strong", 110),
-    Column("Venue", lambda f: f.account.replace(":", " "), "text", 116),
+    Column("Account", lambda f: account_name(f.account), "text", 124, colour=lambda f: f.account.partition(":")[2]),
     Column("Side", lambda f: f.fill.side.value.capitalize(), "side", 64, extra=lambda f: f.fill.side),
     Column(
         "Price",
@@ -226,12 +244,12 @@ FILL_COLUMNS = (
     ),
     Column(
         "Amount",
-        lambda f: figure(f.fill.amount, f.instrument.size_digits),
+        lambda f: _amount(f.fill.amount, f.instrument),
         "number",
         100,
         sort=lambda f: float(f.fill.amount),
     ),
-    Column("Value", lambda f: figure(f.instrument.notional(f.fill.price, f.fill.amount), 2), "number", 110),
+    Column("Value", lambda f: _money(f.instrument.quote_value(f.fill.price, f.fill.amount), f.instrument), "number", 140),
     Column(
         "Fee", lambda f: f"{figure(f.fill.fee, 8)} {f.fill.fee_asset}" if f.fill.fee is not None else DASH, "text", 150
     ),
@@ -337,7 +355,7 @@ class Positions(_Accounted):
             ),
             Column(
                 "Size",
-                lambda r: figure(abs(r[2].size), r[1].size_digits),
+                lambda r: _amount(abs(r[2].size), r[1]),
                 "number",
                 100,
                 sort=lambda r: float(r[2].size),
@@ -346,7 +364,7 @@ class Positions(_Accounted):
             Column("Mark", lambda r: figure(r[2].mark, r[1].price_digits), "number", 110),
             Column(
                 "Unrealised",
-                lambda r: figure(r[2].unrealised, 2),
+                lambda r: f"{figure(r[2].unrealised, 2 if r[1].settle == r[1].quote else 6)} {r[1].settle}",
                 "number",
                 110,
                 sort=lambda r: float(r[2].unrealised or 0),

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QMenu,
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
@@ -32,7 +33,7 @@ from app.catalogue import POLL_TEXT, TIER_TEXT, TIERS, Entry, ImportFailed
 from app.vault import VaultProblem
 from connectors import catalogue as connectors
 from connectors.contract import Amend, Capabilities, Environment
-from connectors.model import OrderKind
+from connectors.model import OrderKind, TimeInForce
 from ui.panel import Panel
 from ui.panels.key_form import KeyForm
 from ui.theme import Theme
@@ -64,18 +65,22 @@ def _status(entry: Entry) -> str:
 
 
 class ConnectorBrowser(Panel):
-    """`opened(account id)` when an account was started from here; links go through `link_asked(url)`."""
+    """`opened(account id)` when an account was started or stopped from here, `trade_asked(account id)` to look at its market.
+
+    Links go through `link_asked(url)`.
+    """
 
     panel_id = "connectors"
     title = "Connectors"
     link_asked = Signal(str)
     opened = Signal(str)
+    trade_asked = Signal(str)
 
     def __init__(self, theme: Theme, terminal: Terminal) -> None:
         super().__init__(theme)
         self.terminal = terminal
         self.catalogue = terminal.catalogue
-        self.table = RowTable(theme, self._columns(), "Exchanges", row_height=30)
+        self.table = RowTable(theme, self._columns(), "Exchanges", row_height=30, key=lambda entry: entry.row.slug)
         self.table.clicked.connect(self._clicked)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_detail())
         self.filter = QLineEdit()
@@ -121,17 +126,41 @@ class ConnectorBrowser(Panel):
                 56,
             ),
             Column("Testnet", lambda e: TICK if e.has_testnet else DASH, "text", 64),
-            Column("Connection", self._connection, "text", 150, colour=lambda e: "text.secondary"),
+            Column(
+                "Connection",
+                self._connection,
+                "state",
+                170,
+                colour=self._connection_colour,
+                extra=self._shape,
+            ),
         )
 
-    def _connection(self, entry: Entry) -> str:
-        running = [
+    def _running(self, entry: Entry) -> list[Account]:
+        return [
             account
             for account in self.terminal.accounts.accounts.values()
             if account.venue.slug == entry.row.slug and account.state is not AccountState.OFF
         ]
+
+    def _shape(self, entry: Entry) -> str:
+        running = self._running(entry)
+        if not running:
+            return "ring" if entry.implemented else "bar"
+        return "disc" if all(account.state is AccountState.READY for account in running) else "half"
+
+    def _connection_colour(self, entry: Entry) -> str:
+        running = self._running(entry)
+        if not running:
+            return "text.tertiary"
+        if all(account.state is AccountState.READY for account in running):
+            return running[0].environment.value
+        return "warn"
+
+    def _connection(self, entry: Entry) -> str:
+        running = self._running(entry)
         if running:
-            return ", ".join(f"{account.environment.capitalize()}: {account.state}" for account in running)
+            return ", ".join(f"{account.environment.capitalize()} {account.state}" for account in running)
         if not entry.implemented:
             return "Not in this build"
         return "Practice only" if entry.closed else "Not started"
@@ -139,7 +168,7 @@ class ConnectorBrowser(Panel):
     def _build(self) -> None:
         head = QHBoxLayout()
         head.setContentsMargins(12, 8, 12, 8)
-        self.filter.setMinimumWidth(220)
+        self.filter.setMinimumWidth(120)
         self.filter.setMaximumWidth(280)
         head.setSpacing(6)
         head.addWidget(self.filter)
@@ -156,6 +185,7 @@ class ConnectorBrowser(Panel):
         label = QLabel("Tiers as of")
         label.setProperty("role", "secondary")
         head.addWidget(label)
+        self.quarter.setMinimumWidth(96)
         head.addWidget(self.quarter)
         take = QPushButton("Import a table…")
         take.clicked.connect(self._import)
@@ -171,13 +201,13 @@ class ConnectorBrowser(Panel):
         foot.setHorizontalSpacing(24)
         for index, name in enumerate(TIERS):
             title, text = QLabel(name), QLabel(TIER_TEXT[name])
-            title.setStyleSheet(f"font-weight: 600; color: {self.theme.hex('tier.' + name.lower())}")
+            title.setProperty("tier", name.lower())
             self._small(text)
             foot.addWidget(title, 0, index)
             foot.addWidget(text, 1, index, Qt.AlignmentFlag.AlignTop)
             foot.setColumnStretch(index, 1)
         title, text = QLabel("Signup links are referral links"), QLabel(POLL_TEXT)
-        title.setStyleSheet("font-weight: 600")
+        title.setProperty("role", "strong")
         self._small(text)
         foot.addWidget(title, 0, 3)
         foot.addWidget(text, 1, 3, Qt.AlignmentFlag.AlignTop)
@@ -245,14 +275,19 @@ class ConnectorBrowser(Panel):
 
     def choose(self, slug: str) -> None:
         """Select an exchange and show its details."""
-        for index, entry in enumerate(self.table.rows.rows):
-            if entry.row.slug == slug:
-                self.table.setCurrentIndex(self.table.proxy.mapFromSource(self.table.rows.index(index, 0)))
+        self.table.choose(lambda entry: entry.row.slug == slug)
 
     def _clicked(self, index: QModelIndex) -> None:
         entry = self.table.row_at(index)
-        if entry is not None and self.table.rows.columns[index.column()].name == "Signup code" and entry.row.signup:
+        if entry is None or self.table.rows.columns[index.column()].name != "Signup code" or not entry.row.signup:
+            return
+        if len(entry.row.signup) == 1:
             self.link_asked.emit(entry.row.signup[0].url)
+            return
+        menu = QMenu(self)
+        for part in entry.row.signup:
+            menu.addAction(part.label or part.code, lambda url=part.url: self.link_asked.emit(url))
+        menu.popup(self.table.viewport().mapToGlobal(self.table.visualRect(index).bottomLeft()))
 
     def _show_detail(self) -> None:
         entry = self.table.chosen
@@ -338,7 +373,10 @@ class Detail(QScrollArea):
         self.setMinimumWidth(330)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.form: KeyForm | None = None
+        self._cards = QWidget()
+        self._shown = ""
         self._show_nothing()
+        theme.changed.connect(self.refresh)
 
     def _show_nothing(self) -> None:
         label = QLabel("Choose an exchange to see what it is, and to start it.")
@@ -357,8 +395,13 @@ class Detail(QScrollArea):
     def refresh(self) -> None:
         """Build the pane anew; what stands in the key form stays unless the exchange changed."""
         entry = self.entry
-        if entry is None or (self.form is not None and self.form.dirty):
+        if entry is None:
             return
+        if entry.row.slug == self._shown and self.form is not None and self.form.dirty:
+            self._fill_cards(entry)
+            return
+        self._shown = entry.row.slug
+        place = self.verticalScrollBar().value()
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(20, 16, 20, 16)
@@ -376,7 +419,10 @@ class Detail(QScrollArea):
         column.addLayout(self._links(entry))
         column.addWidget(self._line())
         column.addWidget(self._label("Environment", "large"))
-        column.addLayout(self._environments(entry))
+        self._cards = QWidget()
+        QGridLayout(self._cards).setContentsMargins(0, 0, 0, 0)
+        self._fill_cards(entry)
+        column.addWidget(self._cards)
         self.form = None
         if entry.implemented:
             column.addWidget(self._line())
@@ -388,6 +434,7 @@ class Detail(QScrollArea):
             column.addWidget(self._label(_abilities(entry), "secondary"))
         column.addStretch(1)
         self.setWidget(inside)
+        self.verticalScrollBar().setValue(place)
 
     @staticmethod
     def _label(text: str, role: str) -> QLabel:
@@ -422,8 +469,14 @@ class Detail(QScrollArea):
             grid.addWidget(button, index // 2, index % 2)
         return grid
 
-    def _environments(self, entry: Entry) -> QGridLayout:
-        grid = QGridLayout()
+    def _fill_cards(self, entry: Entry) -> None:
+        """A card for each environment: what it is, or why it can't be had, and the buttons."""
+        grid = self._cards.layout()
+        if not isinstance(grid, QGridLayout):
+            return
+        while (item := grid.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.deleteLater()
         texts = {
             Environment.PRACTICE: "Local exchange, made-up crowd",
             Environment.PAPER: "Live books, simulated fills",
@@ -431,26 +484,39 @@ class Detail(QScrollArea):
             Environment.LIVE: "Real orders, real money",
         }
         for index, (environment, text) in enumerate(texts.items()):
-            why = self._obstacle(entry, environment)
-            account = self.terminal.accounts.accounts.get(f"{entry.row.slug}:{environment}")
-            running = account is not None and account.state is not AccountState.OFF
-            box = QFrame()
-            box.setProperty("role", "notice")
-            column = QVBoxLayout(box)
-            column.setContentsMargins(10, 8, 10, 8)
-            name = QLabel(environment.capitalize())
-            name.setStyleSheet(f"font-weight: 600; color: {self.theme.hex(environment.value)}")
-            button = QPushButton("Stop" if running else "Start")
-            button.setAccessibleName(f"{'Stop' if running else 'Start'} {environment} at {entry.row.name}")
-            button.setEnabled(not why or running)
-            button.clicked.connect(lambda _=False, environment=environment: self._toggle(environment))
-            column.addWidget(name)
-            column.addWidget(
-                self._label(why or (account.text if account is not None and account.text else text), "caption")
-            )
-            column.addWidget(button)
-            grid.addWidget(box, index // 2, index % 2)
-        return grid
+            grid.addWidget(self._card(entry, environment, text), index // 2, index % 2)
+            grid.setColumnStretch(index % 2, 1)
+
+    def _card(self, entry: Entry, environment: Environment, text: str) -> QFrame:
+        why = self._obstacle(entry, environment)
+        account = self.terminal.accounts.accounts.get(f"{entry.row.slug}:{environment}")
+        running = account is not None and account.state not in (AccountState.OFF, AccountState.FAILED)
+        box = QFrame()
+        box.setProperty("role", "chosen" if running and environment is self.theme.environment else "notice")
+        column = QVBoxLayout(box)
+        column.setContentsMargins(10, 8, 10, 8)
+        name = QLabel(environment.capitalize())
+        name.setProperty("environment", environment.value)
+        column.addWidget(name)
+        said = account.text if account is not None and account.text else ""
+        if running and not said and account is not None:
+            said = account.state.capitalize()
+        column.addWidget(self._label(said or why or text, "caption"), 1)
+        row = QHBoxLayout()
+        row.setSpacing(6)
+        button = QPushButton("Stop" if running else "Start")
+        button.setAccessibleName(f"{'Stop' if running else 'Start'} {environment} at {entry.row.name}")
+        button.setEnabled(running or not why)
+        button.setToolTip(why)
+        button.clicked.connect(lambda _=False: self._toggle(environment))
+        row.addWidget(button)
+        if running and account is not None and account.instruments:
+            look = QPushButton("Trade")
+            look.setAccessibleName(f"Trade {environment} at {entry.row.name}")
+            look.clicked.connect(lambda _=False, name=account.id: self.browser.trade_asked.emit(name))
+            row.addWidget(look)
+        column.addLayout(row)
+        return box
 
     def _obstacle(self, entry: Entry, environment: Environment) -> str:
         """Why an environment can't be started, or nothing."""
@@ -475,15 +541,12 @@ class Detail(QScrollArea):
         if self.entry is None:
             return
         account = self.terminal.accounts.add(self.entry.row.slug, environment)
-        if account.state is not AccountState.OFF:
-            self.terminal.accounts.spawn(account.stop())
-        else:
-            self.terminal.accounts.spawn(self._start(account))
+        running = account.state not in (AccountState.OFF, AccountState.FAILED)
+        self.terminal.accounts.spawn(self._run(account, start=not running))
 
-    async def _start(self, account: Account) -> None:
-        await account.start()
-        if account.session is not None:
-            self.browser.opened.emit(account.id)
+    async def _run(self, account: Account, *, start: bool) -> None:
+        await (account.start() if start else account.stop())
+        self.browser.opened.emit(account.id)
 
     def _key_changed(self, text: str) -> None:
         """Another key, or another place for keys: what can be started may have changed."""
@@ -495,7 +558,7 @@ class Detail(QScrollArea):
 def _abilities(entry: Entry) -> str:
     lines = []
     for name, able in entry.capabilities.items():
-        kinds = ", ".join(sorted(kind.value.replace("_", " ") for kind in able.kinds))
+        kinds = ", ".join(kind.value.replace("_", " ") for kind in OrderKind if kind in able.kinds)
         more = [
             word
             for word, has in (
@@ -508,5 +571,6 @@ def _abilities(entry: Entry) -> str:
             )
             if has
         ]
-        lines.append(f"{name}: {kinds}; {', '.join(sorted(able.tifs)).upper()}; {', '.join(more)}.")
+        tifs = ", ".join(tif.value.upper() for tif in TimeInForce if tif.value in able.tifs)
+        lines.append(f"{name}: {kinds}; {tifs}; {', '.join(more)}.")
     return "\n".join(lines)

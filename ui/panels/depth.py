@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QBrush, QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QWheelEvent
+from PySide6.QtGui import QBrush, QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QWheelEvent
 from shiboken6 import VoidPtr
 
 from app.desk import OrderState
@@ -17,7 +17,7 @@ from connectors.model import Side
 from ui.depth_curve import columns, nice_ticks, read
 from ui.panel import Painted
 from ui.theme import Theme
-from ui.widgets.figures import baseline, book_title, draw_book_card, draw_card, figure, percent, short
+from ui.widgets.figures import baseline, book_title, draw_book_card, draw_card, figure, percent, short, size_unit
 
 if TYPE_CHECKING:
     from app.desk import Desk
@@ -30,7 +30,10 @@ LEVELS = 5000
 
 
 class DepthChart(Painted):
-    """`price_chosen(price, side)` when the chart is clicked. The wheel zooms around the mid, a double click resets."""
+    """`price_chosen(price, side)` when the chart is clicked. The wheel zooms around the mid, a double click resets.
+
+    Keys: + and - zoom, 0 resets, L changes between a linear and a logarithmic scale, as a click in the corner does.
+    """
 
     panel_id = "depth"
     title = "Depth"
@@ -41,6 +44,7 @@ class DepthChart(Painted):
 
     def __init__(self, theme: Theme, desk: Desk) -> None:
         super().__init__(theme)
+        self.setMinimumWidth(240)
         self.desk = desk
         self.span = 0.0  # half of the visible range, as a fraction of mid; 0 = not chosen yet
         self.logarithmic = False
@@ -121,6 +125,7 @@ class DepthChart(Painted):
         self._draw_horizon(painter, plot, low, high)
         self._draw_orders(painter, plot, low, high, most)
         self._draw_head(painter, mid, bid_y, ask_y)
+        self._draw_corner(painter)
         if self._pointer is not None and plot.contains(self._pointer):
             self._draw_crosshair(painter, plot, low, high, mid, most)
         if not live:
@@ -128,6 +133,7 @@ class DepthChart(Painted):
             draw_book_card(
                 painter, theme, plot.width(), self.height(), title, f"{feed.sync.reason}. The grey curves are old."
             )
+        self.draw_focus(painter)
 
     def _height(self, values: np.ndarray, most: float, plot: QRectF) -> np.ndarray:
         if self.logarithmic:
@@ -167,7 +173,8 @@ class DepthChart(Painted):
             painter.fillRect(QRectF(x, plot.top(), 1, plot.height()), theme["line.grid"])
             text = figure(price, digits)
             wide = metrics.horizontalAdvance(text)
-            if x - wide / 2 > 4 and x + wide / 2 < plot.width():
+            hidden = self._pointer is not None and abs(self._pointer.x() - x) < wide + 8  # by the crosshair's own tag
+            if x - wide / 2 > 4 and x + wide / 2 < plot.width() and not hidden:
                 painter.setPen(theme["text.tertiary"])
                 painter.drawText(QPointF(x - wide / 2, baseline(plot.bottom(), AXIS, metrics)), text)
         for size in nice_ticks(0, most, max(2, int(plot.height() / 48))):
@@ -184,32 +191,57 @@ class DepthChart(Painted):
         theme, feed = self.theme, self.feed
         if feed is None:
             return
-        metrics = theme.metrics("body.bold")
+        metrics, small = theme.metrics("body.bold"), theme.metrics("caption")
         base = baseline(0, HEAD, metrics)
         instrument = feed.instrument
         digits = instrument.price_digits
         best_bid, best_ask = feed.book.best_bid, feed.book.best_ask
         spread = best_ask[0] - best_bid[0] if best_bid and best_ask else None
-        centre = [("Mid", figure(mid, digits + 1)), ("Spread", figure(spread, digits))]
-        x = self.width() / 2 - 90
-        for label, value in centre:
+        unit = size_unit(instrument)
+        painter.setFont(theme.font("caption"))
+        painter.setPen(theme["text.tertiary"])
+        painter.drawText(
+            QPointF(self.width() - SIDE + 8, base), small.elidedText(unit, Qt.TextElideMode.ElideRight, SIDE - 10)
+        )
+        left = f"Bids {short(float(bids.max()))}"
+        right = f"Asks {short(float(asks.max()))}"
+        end = self.width() - SIDE - 6 - metrics.horizontalAdvance(right)
+        painter.setFont(theme.font("body.bold"))
+        painter.setPen(theme["buy"])
+        painter.drawText(QPointF(12, base), left)
+        painter.setPen(theme["sell"])
+        painter.drawText(QPointF(end, base), right)
+        begin = 12 + metrics.horizontalAdvance(left)
+        parts = [("Mid", figure(mid, digits + 1)), ("Spread", figure(spread, digits))]
+        widths = [small.horizontalAdvance(label) + 5 + metrics.horizontalAdvance(value) + 14 for label, value in parts]
+        while (
+            parts and sum(widths) + 10 > end - begin
+        ):  # what does not fit between the sums is left out, the last first
+            parts.pop()
+            widths.pop()
+        x = (begin + end - sum(widths) + 14) / 2
+        for label, value in parts:
             painter.setFont(theme.font("caption"))
             painter.setPen(theme["text.tertiary"])
             painter.drawText(QPointF(x, base), label)
-            x += theme.metrics("caption").horizontalAdvance(label) + 5
+            x += small.horizontalAdvance(label) + 5
             painter.setFont(theme.font("body.bold"))
             painter.setPen(theme["text.primary"])
             painter.drawText(QPointF(x, base), value)
             x += metrics.horizontalAdvance(value) + 14
-        unit = instrument.base if instrument.unit == "base" else "contracts"
-        left = f"{figure(float(bids.max()), 1)} {unit}"
-        right = f"{figure(float(asks.max()), 1)} {unit}"
-        painter.setFont(theme.font("body.bold"))
-        painter.setPen(theme["buy"])
-        painter.drawText(QPointF(12, base), f"Bids {left}")
-        painter.setPen(theme["sell"])
-        text = f"Asks {right}"
-        painter.drawText(QPointF(self.width() - 12 - metrics.horizontalAdvance(text), base), text)
+
+    def _corner(self) -> QRectF:
+        """Where the scale is changed."""
+        return QRectF(self.width() - SIDE, self.height() - AXIS, SIDE, AXIS)
+
+    def _draw_corner(self, painter: QPainter) -> None:
+        theme, box = self.theme, self._corner()
+        text = "Log" if self.logarithmic else "Linear"
+        metrics = theme.metrics("caption.strong")
+        painter.setFont(theme.font("caption.strong"))
+        painter.setPen(theme.accent_text if self.logarithmic else theme["text.secondary"])
+        at = box.center().x() - metrics.horizontalAdvance(text) / 2
+        painter.drawText(QPointF(at, baseline(box.top(), AXIS, metrics)), text)
 
     def _draw_horizon(self, painter: QPainter, plot: QRectF, low: float, high: float) -> None:
         """Beyond the snapshot's outermost prices the book is unknown; that is hatched, not drawn as empty."""
@@ -277,7 +309,13 @@ class DepthChart(Painted):
         painter.setPen(pen)
         painter.drawLine(QPointF(0, y), QPointF(plot.right(), y))
         buys = price >= mid
-        unit = feed.instrument.base if feed.instrument.unit == "base" else "contracts"
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(theme["surface.panel"], 1.5))
+        painter.setBrush(theme.side("buy" if not buys else "sell", "fill"))
+        painter.drawEllipse(QPointF(x, y), 4, 4)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
+        self._draw_size_tag(painter, short(found.base), y, plot)
+        unit = size_unit(feed.instrument)
         lines = [
             (figure(price, digits), percent(found.distance, 3)),
             ("Cumulative", f"{figure(found.base, min(3, feed.instrument.size_digits))} {unit}"),
@@ -301,7 +339,35 @@ class DepthChart(Painted):
         painter.setPen(theme["surface.panel"])
         painter.drawText(QPointF(box.left() + 6, baseline(box.top(), box.height(), metrics)), text)
 
-    # pointer
+    def _draw_size_tag(self, painter: QPainter, text: str, y: float, plot: QRectF) -> None:
+        """The cumulative size at the crosshair, in the axis."""
+        theme = self.theme
+        metrics = theme.metrics("caption.strong")
+        box = QRectF(plot.right(), min(max(plot.top(), y - 9), plot.bottom() - 18), SIDE, 18)
+        painter.fillRect(box, theme["text.primary"])
+        painter.setFont(theme.font("caption.strong"))
+        painter.setPen(theme["surface.panel"])
+        at = box.center().x() - metrics.horizontalAdvance(text) / 2
+        painter.drawText(QPointF(at, baseline(box.top(), box.height(), metrics)), text)
+
+    # pointer and keys
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Zoom, reset, scale."""
+        key = event.key()
+        if key in (Qt.Key.Key_Plus, Qt.Key.Key_Minus) and self.span:
+            self._zoom(0.85 if key == Qt.Key.Key_Plus else 1 / 0.85)
+        elif key == Qt.Key.Key_0:
+            self.span = 0.0
+        elif key == Qt.Key.Key_L:
+            self.logarithmic = not self.logarithmic
+        else:
+            super().keyPressEvent(event)
+            return
+        self.update()
+
+    def _zoom(self, factor: float) -> None:
+        self.span = min(0.9, max(1e-5, self.span * factor))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Move the crosshair."""
@@ -317,6 +383,10 @@ class DepthChart(Painted):
         """The price under the pointer goes to the ticket."""
         feed = self.feed
         if feed is None or feed.book.mid is None or event.button() is not Qt.MouseButton.LeftButton:
+            return
+        if self._corner().contains(event.position()):
+            self.logarithmic = not self.logarithmic
+            self.update()
             return
         low, high = self._range(feed.book.mid)
         width = max(10, self.width() - SIDE)
@@ -334,7 +404,7 @@ class DepthChart(Painted):
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Zoom around the mid."""
         if self.span:
-            self.span = min(0.9, max(1e-5, self.span * (0.85 if event.angleDelta().y() > 0 else 1 / 0.85)))
+            self._zoom(0.85 if event.angleDelta().y() > 0 else 1 / 0.85)
             self.update()
         event.accept()
 

@@ -6,19 +6,40 @@ pointer nor button is on them. Only rows whose content changed are painted again
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent, QWheelEvent
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import (
+    QHelpEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPixmap,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QInputDialog, QToolTip
 
 from app.desk import Draft, GuardRefused, OrderState
-from connectors.model import Side
+from app.guard import round_amount
+from connectors.model import Side, Unit
 from connectors.sync import BookState
+from ui.integrity import Integrity, integrity
 from ui.ladder_rows import ClickGuard, LadderRows
 from ui.panel import Painted
 from ui.theme import Theme
-from ui.widgets.figures import baseline, book_title, draw_book_card, draw_figure, draw_triangle, figure
+from ui.widgets.figures import (
+    baseline,
+    book_title,
+    draw_book_card,
+    draw_figure,
+    draw_state,
+    draw_triangle,
+    figure,
+    size_unit,
+)
 
 if TYPE_CHECKING:
     from app.desk import Desk, Order
@@ -28,10 +49,14 @@ ROW = 20
 HEAD = 24
 TOOLS = 28
 FOOT = 52
+CURRENCIES = frozenset({"USD", "USDT", "USDC", "EUR", "GBP", "AUD", "CHF", "DAI", "FDUSD", "TUSD"})
 
 
 class Ladder(Painted):
-    """`price_chosen(price, side)` is for the ticket when disarmed. `said` is a sentence for the row of the last click."""
+    """`price_chosen(price, side)` is for the ticket when disarmed, `proof_asked` when the badge of the book is clicked.
+
+    `said` is a sentence for the row of the last click; `own_sizes` are the trader's five sizes by instrument.
+    """
 
     panel_id = "ladder"
     title = "Ladder"
@@ -39,10 +64,13 @@ class Ladder(Painted):
     every = 1
     trading = True
     price_chosen = Signal(object, object)
+    proof_asked = Signal()
 
-    def __init__(self, theme: Theme, desk: Desk) -> None:
+    def __init__(self, theme: Theme, desk: Desk, own_sizes: dict[str, list[str]] | None = None) -> None:
         super().__init__(theme)
+        self.setMinimumWidth(272)
         self.desk = desk
+        self.own_sizes = own_sizes if own_sizes is not None else {}
         self.rows: LadderRows | None = None
         self.guard = ClickGuard()
         self.said = ""
@@ -57,6 +85,7 @@ class Ladder(Painted):
         self._buffer = QPixmap()
         self._trades_seen = 0
         self._last: tuple[float, Side] | None = None
+        self._integrity: Integrity | None = None
         desk.order_changed.connect(lambda _: self._forget())
         desk.armed_changed.connect(lambda _: self._forget())
         theme.changed.connect(self._forget)
@@ -73,8 +102,19 @@ class Ladder(Painted):
         self._trades_seen = 0
         self._last = None
         self.said = ""
-        self.sizes = default_sizes(feed) if feed is not None else []
+        self.sizes = self._sizes_of(feed) if feed is not None else []
         self._forget()
+
+    def _sizes_of(self, feed: Feed) -> list[Decimal]:
+        own = self.own_sizes.get(feed.instrument.key)
+        return [Decimal(size) for size in own] if own else default_sizes(feed)
+
+    def set_size(self, index: int, size: Decimal) -> None:
+        """Another size for one of the five chips of this instrument."""
+        if self.feed is not None and self.sizes and size > 0:
+            self.sizes[index] = size
+            self.own_sizes[self.feed.instrument.key] = [format(each, "f") for each in self.sizes]
+            self.choose_size(index)
 
     def frame(self, now: float) -> None:
         """Look whether anything visible changed."""
@@ -83,7 +123,7 @@ class Ladder(Painted):
             return
         if rows.top is None and feed.book.mid is not None:
             rows.group = rows.natural_group(feed.book)
-            self.sizes = default_sizes(feed)
+            self.sizes = self._sizes_of(feed)
         if rows.top is None and not rows.centre(feed.book):
             if self._seen != (feed.sync.state,):
                 self._seen = (feed.sync.state,)
@@ -97,6 +137,7 @@ class Ladder(Painted):
             self._last = (trades[-1].price, trades[-1].side)
         state = feed.sync.state
         seen = (feed.book.version, state, rows.top, rows.group, self._last, len(feed.volume_at), self._hover, self.said)
+        self._integrity = integrity(feed.sync, now)
         second = int(now - feed.sync.since) if state is not BookState.LIVE else 0
         if (*seen, second) != self._seen:
             self._seen = (*seen, second)
@@ -129,8 +170,8 @@ class Ladder(Painted):
     def _columns(self) -> tuple[float, float, float, float]:
         """x of: end of own bids, end of bid sizes, end of price, end of ask sizes."""
         width = float(self.width())
-        edge = min(70.0, width * 0.2)
-        price = min(96.0, width * 0.3)
+        edge = max(54.0, min(104.0, width * 0.2 if width < 330 else width * 0.24))
+        price = min(100.0, width * 0.31)
         side = (width - 2 * edge - price) / 2
         return edge, edge + side, edge + side + price, edge + 2 * side + price
 
@@ -229,10 +270,18 @@ class Ladder(Painted):
             side_name = "buy" if last is Side.BUY else "sell"
             painter.fillRect(QRectF(bid_end, y, price_end - bid_end, ROW), theme.side(side_name))
             on = theme.side(side_name, "on")
-            draw_triangle(painter, QPointF(bid_end + 9, y + ROW / 2), on, up=last is Side.BUY)
-            draw_figure(
-                painter, price_end - 8, base, figure(price, rows.instrument.price_digits), theme.metrics(font), on, on
-            )
+            text = figure(price, rows.instrument.price_digits)
+            if theme.metrics(font).horizontalAdvance(text) + 24 < price_end - bid_end:
+                draw_triangle(painter, QPointF(bid_end + 9, y + ROW / 2), on, up=last is Side.BUY)
+            else:  # no room beside the figure: the form stands at the edge, where the size is
+                draw_triangle(
+                    painter,
+                    QPointF(bid_end - 6 if last is Side.SELL else price_end + 6, y + 5),
+                    theme.side(side_name),
+                    up=last is Side.BUY,
+                    size=5,
+                )
+            draw_figure(painter, price_end - 8, base, text, theme.metrics(font), on, on)
         else:
             draw_figure(
                 painter,
@@ -269,8 +318,10 @@ class Ladder(Painted):
             painter.setFont(theme.font("caption"))
             painter.setPen(theme["text.tertiary"])
             label = figure(float(str(ahead)), 1)
-            at = x + width + 4 if side is Side.BUY else x - 4 - theme.metrics("caption").horizontalAdvance(label)
-            painter.drawText(QPointF(at, baseline(y, ROW, theme.metrics("caption"))), label)
+            wide = theme.metrics("caption").horizontalAdvance(label)
+            at = x + width + 4 if side is Side.BUY else x - 4 - wide
+            if width + wide + 8 < self._columns()[0]:  # only where it hides no size of the book
+                painter.drawText(QPointF(at, baseline(y, ROW, theme.metrics("caption"))), label)
 
     def _draw_would(self, painter: QPainter, y: int, side: Side) -> None:
         """What a click here would send, outlined at the edge."""
@@ -306,10 +357,7 @@ class Ladder(Painted):
             words = f"{feed.sync.reason[:1].upper()}{feed.sync.reason[1:]}. " if feed.sync.reason else ""
             text = words + ("The grey prices are old; nothing is sent from here." if rows.top is not None else "")
             draw_book_card(painter, theme, self.width(), self.height(), title, text)
-        if self.hasFocus():
-            painter.setPen(theme.accent)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRect(QRectF(0.5, 0.5, self.width() - 1, self.height() - 1))
+        self.draw_focus(painter)
 
     def _draw_sentence(self, painter: QPainter, text: str) -> None:
         painter.setFont(self.theme.font("body"))
@@ -319,15 +367,30 @@ class Ladder(Painted):
         )
 
     def _tool_boxes(self) -> dict[str, QRectF]:
+        """Where the tools are; the badge of the book takes what is left between them."""
+        body = self.theme.metrics("body")
+        finer = 12 + body.horizontalAdvance("Group") + 4
+        coarser = finer + 22 + self._group_width()
+        centre = body.horizontalAdvance("Centre") + 16
+        left, right = coarser + 26, self.width() - centre - 6
         return {
-            "finer": QRectF(52, 3, 22, 22),
-            "coarser": QRectF(74 + self._group_width(), 3, 22, 22),
-            "centre": QRectF(self.width() - 66, 3, 62, 22),
+            "finer": QRectF(finer, 3, 22, 22),
+            "coarser": QRectF(coarser, 3, 22, 22),
+            "centre": QRectF(right, 3, centre, 22),
+            "proof": QRectF(left, 3, max(16.0, right - left - 4), 22),
         }
 
+    def _group_text(self) -> tuple[str, str]:
+        """The step of a row, and how many ticks that is."""
+        rows = self.rows
+        step = figure(self._group_value(), rows.instrument.price_digits if rows else 2)
+        ticks = f"{rows.group} ticks" if rows is not None and rows.group > 1 else "1 tick"
+        return step, ticks if self.width() >= 330 else ""
+
     def _group_width(self) -> float:
-        text = figure(self._group_value(), self.rows.instrument.price_digits if self.rows else 2)
-        return self.theme.metrics("body.bold").horizontalAdvance(text) + 10
+        step, ticks = self._group_text()
+        more = self.theme.metrics("caption").horizontalAdvance(ticks) + 5 if ticks else 0.0
+        return self.theme.metrics("body.bold").horizontalAdvance(step) + more + 8
 
     def _group_value(self) -> Decimal:
         return self.rows.instrument.tick * self.rows.group if self.rows is not None else Decimal(1)
@@ -340,26 +403,51 @@ class Ladder(Painted):
         painter.setPen(theme["text.secondary"])
         painter.drawText(QPointF(12, base), "Group")
         boxes = self._tool_boxes()
-        painter.drawText(QPointF(boxes["finer"].center().x() - 4, base), "−")
-        painter.drawText(QPointF(boxes["coarser"].center().x() - 4, base), "+")
+        for name, glyph in (("finer", "−"), ("coarser", "+")):
+            painter.drawText(QPointF(boxes[name].center().x() - metrics.horizontalAdvance(glyph) / 2, base), glyph)
         painter.drawText(QPointF(boxes["centre"].left() + 8, base), "Centre")
+        step, ticks = self._group_text()
+        x = boxes["finer"].right() + 4
         painter.setFont(theme.font("body.bold"))
         painter.setPen(theme["text.primary"])
-        painter.drawText(QPointF(79, base), figure(self._group_value(), rows.instrument.price_digits))
+        painter.drawText(QPointF(x, base), step)
+        if ticks:
+            painter.setFont(theme.font("caption"))
+            painter.setPen(theme["text.tertiary"])
+            painter.drawText(QPointF(x + theme.metrics("body.bold").horizontalAdvance(step) + 5, base), ticks)
+        self._draw_badge(painter, boxes["proof"])
         _, bid_end, price_end, _ = self._columns()
         painter.setFont(theme.font("caption.strong"))
         painter.setPen(theme["text.tertiary"])
         metrics = theme.metrics("caption.strong")
         base = baseline(TOOLS, HEAD, metrics)
-        for text, x, right in (
-            ("Mine", 8, False),
+        headings = [
+            ("Mine", 8.0, False),
             ("Bids", bid_end - 6, True),
             ("Price", price_end - 8, True),
             ("Asks", price_end + 6, False),
-            ("Mine", self.width() - 8, True),
-        ):
+            ("Mine", self.width() - 8.0, True),
+        ]
+        edge = self._columns()[0]
+        if edge >= 84:
+            headings += [("Ahead", edge - 2, True), ("Ahead", self.width() - edge + 2, False)]
+        for text, x, right in headings:
             painter.drawText(QPointF(x - (metrics.horizontalAdvance(text) if right else 0), base), text)
         painter.fillRect(QRectF(0, TOOLS + HEAD - 1, self.width(), 1), theme["line.subtle"])
+
+    def _draw_badge(self, painter: QPainter, box: QRectF) -> None:
+        """How far the book is proven: a form, and the word where there is room. A click shows the proof."""
+        found = self._integrity
+        if found is None:
+            return
+        theme = self.theme
+        metrics = theme.metrics("caption")
+        word = found.word if metrics.horizontalAdvance(found.word) + 14 <= box.width() else ""
+        left = box.right() - metrics.horizontalAdvance(word) - 14
+        draw_state(painter, QPointF(left + 4, box.center().y()), theme[found.colour], found.shape)
+        painter.setFont(theme.font("caption"))
+        painter.setPen(theme["warn"] if found.colour == "warn" else theme["text.tertiary"])
+        painter.drawText(QPointF(left + 13, baseline(box.top(), box.height(), metrics)), word)
 
     def _chips(self) -> list[QRectF]:
         width = (self.width() - 16 - 4 * 6) / 5
@@ -575,7 +663,9 @@ class Ladder(Painted):
     def _tool(self, name: str) -> None:
         if self.rows is None or self.feed is None:
             return
-        if name == "centre":
+        if name == "proof":
+            self.proof_asked.emit()
+        elif name == "centre":
             self.rows.centre(self.feed.book)
         else:
             self.rows.regroup(1 if name == "coarser" else -1, self.feed.book)
@@ -585,6 +675,42 @@ class Ladder(Painted):
         """Use another of the five sizes."""
         self.size_index = index
         self._forget()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """On a size: type another one. Elsewhere a second click is a click."""
+        for index, box in enumerate(self._chips()):
+            if box.contains(event.position()) and index < len(self.sizes):
+                self._ask_size(index)
+                return
+        self.mousePressEvent(event)
+
+    def _ask_size(self, index: int) -> None:
+        dialog = QInputDialog(self)
+        dialog.setWindowTitle("Size of a click")
+        unit = size_unit(self.feed.instrument) if self.feed is not None else ""
+        dialog.setLabelText(f"Size {index + 1}, {unit}")
+        dialog.setTextValue(format(self.sizes[index], "f"))
+
+        def take(text: str) -> None:
+            try:
+                size = Decimal(text.replace(",", "."))
+            except InvalidOperation:
+                return
+            if size.is_finite() and self.feed is not None:
+                self.set_size(index, round_amount(size, self.feed.instrument.size))
+
+        dialog.textValueSelected.connect(take)
+        dialog.open()
+
+    def event(self, event: QEvent) -> bool:
+        """A tooltip for the badge says why a book is, or is not, trusted."""
+        if isinstance(event, QHelpEvent) and self._integrity is not None:
+            if self._tool_boxes()["proof"].contains(QPointF(event.pos())):
+                QToolTip.showText(event.globalPos(), f"{self._integrity.word}: {self._integrity.sentence}", self)
+            else:
+                QToolTip.hideText()
+            return True
+        return super().event(event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Scroll the rows."""
@@ -633,16 +759,25 @@ def _resting(last: tuple[float, Side]) -> tuple[float, Side]:
 
 
 def default_sizes(feed: Feed) -> list[Decimal]:
-    """Five sizes worth about 500 to 10,000 of the quote asset, on the lot."""
-    from app.guard import round_amount
-
+    """Five sizes worth about 500 to 10,000 of a currency, else by what usually rests at a price; on the lot, in its unit."""
+    instrument = feed.instrument
     price = feed.book.mid or (feed.ticker.last if feed.ticker is not None and feed.ticker.last else None)
     if not price:
-        return [Decimal("0.01"), Decimal("0.05"), Decimal("0.1"), Decimal("0.5"), Decimal(1)]
-    found = []
-    for value in (500, 1000, 2500, 5000, 10000):
-        raw = Decimal(value) / Decimal(repr(price))
+        return [max(Decimal(size), instrument.size.minimum) for size in ("0.01", "0.05", "0.1", "0.5", "1")]
+    each = float(instrument.multiplier) * (1.0 if instrument.unit is Unit.INVERSE else price)
+    if instrument.quote in CURRENCIES and instrument.unit is not Unit.QUANTO:
+        wanted = [value / each for value in (500, 1000, 2500, 5000, 10000)]
+    else:
+        sides = [size for side in feed.book.top(20) for _, size in side]
+        usual = sorted(sides)[len(sides) // 2] if sides else float(instrument.size.minimum or 1)
+        wanted = [usual * part for part in (0.25, 0.5, 1, 2.5, 5)]
+    found: list[Decimal] = []
+    for value in wanted:
+        raw = Decimal(repr(value))
         step = Decimal(1).scaleb(raw.adjusted())
         nice = (raw / step).to_integral_value() * step
-        found.append(round_amount(max(nice, feed.instrument.size.minimum), feed.instrument.size).normalize())
+        size = round_amount(max(nice, instrument.size.minimum), instrument.size).normalize()
+        if found and size <= found[-1]:  # a coarse lot makes neighbours equal
+            size = found[-1] + (instrument.size.step or found[-1])
+        found.append(size)
     return [Decimal(format(size, "f")) for size in found]

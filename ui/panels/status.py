@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+)
 
 from connectors.runtime.socket import LinkState
+from ui.integrity import Integrity, integrity
 from ui.panel import Panel
 from ui.theme import Theme
 from ui.widgets.figures import DASH
 from ui.widgets.tables import Column, RowTable
 
 if TYPE_CHECKING:
+    from app.markets import Feed
     from app.terminal import Terminal
 
 _SHAPES = {LinkState.OPEN: "disc", LinkState.OPENING: "half", LinkState.WAITING: "half", LinkState.OFF: "bar"}
@@ -45,8 +57,49 @@ HEALTH_COLUMNS = (
 )
 
 
+BookRow = tuple["Feed", Integrity]
+
+
+def _count(name: str) -> Callable[[BookRow], str]:
+    return lambda row: str(getattr(row[0].sync.counters, name))
+
+
+def _checksum(row: BookRow) -> str:
+    sync = row[0].sync
+    if sync.rule.checksum is None:
+        return DASH
+    return "none yet" if sync.last_checksum is None else f"{sync.last_checksum}"
+
+
+def _checks(row: BookRow) -> str:
+    counters = row[0].sync.counters
+    return DASH if row[0].sync.rule.checksum is None else f"{counters.checksums_ok} / {counters.checksums_failed}"
+
+
+def _number(name: str, field: str, width: int) -> Column:
+    return Column(name, _count(field), "number", width, sort=lambda r: getattr(r[0].sync.counters, field))
+
+
+BOOK_COLUMNS = (
+    Column("Book", lambda r: r[0].instrument.symbol, "strong", 110),
+    Column("Account", lambda r: f"{r[0].account.name}, {r[0].instrument.market}", "text", 160),
+    Column("Proof", lambda r: r[1].word, "state", 130, colour=lambda r: r[1].colour, extra=lambda r: r[1].shape),
+    Column("Last update", lambda r: DASH if r[0].sync.last_id is None else str(r[0].sync.last_id), "number", 110),
+    Column("Checksum", _checksum, "number", 100),
+    Column("Equal / not", _checks, "number", 90),
+    _number("Gaps", "gaps", 60),
+    _number("Repaired", "resyncs", 76),
+    _number("Twice", "duplicates", 60),
+    _number("Too old", "dropped", 70),
+    _number("Crossed", "crossed", 70),
+    _number("Malformed", "malformed", 86),
+    _number("Applied", "applied", 80),
+    Column("Why", lambda r: r[1].sentence, "text", 300, colour=lambda r: "text.secondary"),
+)
+
+
 class Health(Panel):
-    """Every connection of every account, twice a second."""
+    """Every connection of every account and every book with its proof, twice a second."""
 
     panel_id = "health"
     title = "Health"
@@ -54,19 +107,69 @@ class Health(Panel):
     def __init__(self, theme: Theme, terminal: Terminal) -> None:
         super().__init__(theme)
         self.terminal = terminal
-        self.table = RowTable(theme, HEALTH_COLUMNS, "Health of the connections")
+        self.table = RowTable(
+            theme,
+            HEALTH_COLUMNS,
+            "Health of the connections",
+            key=lambda r: (r[0].id, r[1].family, r[1].role, r[1].url),
+        )
+        self.books = RowTable(theme, BOOK_COLUMNS, "Proof of the books", key=lambda r: id(r[0]))
+        self.summary = QLabel()
+        self.summary.setProperty("role", "secondary")
+        self.pages = QStackedWidget()
+        self.chips = QButtonGroup(self)
+        row = QHBoxLayout()
+        row.setContentsMargins(8, 3, 8, 3)
+        for index, (name, page) in enumerate((("Connections", self.table), ("Books", self.books))):
+            chip = QPushButton(name)
+            chip.setCheckable(True)
+            chip.setChecked(index == 0)
+            chip.setProperty("chip", True)
+            self.chips.addButton(chip, index)
+            row.addWidget(chip)
+            self.pages.addWidget(page)
+        self.chips.idClicked.connect(self.pages.setCurrentIndex)
+        row.addWidget(self.summary, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.table)
+        column.setSpacing(0)
+        column.addLayout(row)
+        column.addWidget(self.pages)
         self._tick = 0
 
     def frame(self, now: float) -> None:
-        """Read all connections."""
+        """Read all connections and books."""
         tick = int(now * 2)
         if tick != self._tick:
             self._tick = tick
-            accounts = self.terminal.accounts.accounts.values()
-            self.table.rows.set_rows([(account, row) for account in accounts for row in account.health()])
+            self.refresh(now)
+
+    def refresh(self, now: float) -> None:
+        """Read all connections and books."""
+        accounts = self.terminal.accounts.accounts.values()
+        self.table.rows.set_rows([(account, row) for account in accounts for row in account.health()])
+        books = [(feed, integrity(feed.sync, now)) for feed in self.terminal.markets.feeds]
+        self.books.rows.set_rows(books)
+        proven = sum(found.colour == "buy" for _, found in books)
+        doubt = sum(found.colour == "warn" for _, found in books)
+        gaps = sum(feed.sync.counters.gaps for feed, _ in books)
+        resyncs = sum(feed.sync.counters.resyncs for feed, _ in books)
+        unknown = sum(row.unknown for _, row in self.table.rows.rows)
+        self.summary.setText(
+            f"{proven} of {len(books)} books proven, {doubt} in doubt; {gaps} gaps, {resyncs} repaired; "
+            f"{unknown} messages not understood"
+        )
+        for chip, name, count in zip(
+            self.chips.buttons(), ("Connections", "Books"), (self.table.rows.rowCount(), len(books)), strict=True
+        ):
+            chip.setText(f"{name}  {count}")
+
+    def choose_book(self, feed: Feed) -> None:
+        """Show the proof of this one."""
+        self.chips.button(1).setChecked(True)
+        self.pages.setCurrentIndex(1)
+        self.refresh(time.monotonic())
+        self.books.choose(lambda row: row[0] is feed)
 
 
 LOG_COLUMNS = (

@@ -32,6 +32,7 @@ class Tape(Painted):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
+        self.setMinimumWidth(186)
         self.smallest = 0.0
         self.held = 0
         self._rows: deque[Trade] = deque(maxlen=400)
@@ -92,14 +93,18 @@ class Tape(Painted):
         metrics = theme.metrics("caption.strong")
         base = baseline(0, HEAD, metrics)
         painter.setPen(theme["text.tertiary"])
-        price_right, size_right = width - 10.0 - max(52.0, width * 0.27), width - 10.0
-        painter.drawText(QPointF(26, base), "Time")
+        size_right = width - 10.0
+        widest = max((trade.amount for trade in list(self._rows)[:60]), default=0.0)
+        needed = theme.metrics("body").horizontalAdvance(figure(widest, digits)) + 12
+        price_right = size_right - max(needed, width * 0.24)
+        painter.drawText(QPointF(20, base), "Time")
         painter.drawText(QPointF(price_right - metrics.horizontalAdvance("Price"), base), "Price")
         painter.drawText(QPointF(size_right - metrics.horizontalAdvance("Size"), base), "Size")
         painter.fillRect(QRectF(0, HEAD - 1, width, 1), theme["line.subtle"])
         visible = max(0, (self.height() - HEAD - FOOT) // ROW)
         body = theme.metrics("body")
         large = self._chips[2] or float("inf")
+        clocks = [("%H:%M:%S", body.horizontalAdvance("00:00:00")), ("%M:%S", body.horizontalAdvance("00:00"))]
         painter.setFont(theme.font("body"))
         for index, trade in enumerate(list(self._rows)[:visible]):
             y = HEAD + index * ROW
@@ -109,11 +114,14 @@ class Tape(Painted):
                 painter.fillRect(QRectF(0, y, width, ROW), theme.side(name, "bar"))
                 painter.fillRect(QRectF(0, y, 2, ROW), colour)
             line = baseline(y, ROW, body)
-            draw_triangle(painter, QPointF(14, y + ROW / 2), colour, up=trade.side is Side.BUY)
+            draw_triangle(painter, QPointF(11, y + ROW / 2), colour, up=trade.side is Side.BUY)
             painter.setPen(theme["text.tertiary"])
-            clock = "%H:%M:%S" if width >= 215 else "%M:%S"  # a narrow tape drops the hour, never overlaps
-            painter.drawText(QPointF(26, line), time.strftime(clock, time.gmtime(trade.time / 1000)))
             text = figure(trade.price, instrument.price_digits)
+            room = price_right - body.horizontalAdvance(text) - 26
+            # a narrow tape drops the hour, then the time, and never overlaps
+            clock = next((form for form, wide in clocks if wide <= room), "")
+            if clock:
+                painter.drawText(QPointF(20, line), time.strftime(clock, time.gmtime(trade.time / 1000)))
             painter.setPen(colour)
             painter.drawText(QPointF(price_right - body.horizontalAdvance(text), line), text)
             draw_figure(
@@ -126,6 +134,7 @@ class Tape(Painted):
                 theme["text.tertiary"],
             )
         self._draw_foot(painter)
+        self.draw_focus(painter)
         if not self._rows:
             painter.setPen(theme["text.tertiary"])
             painter.drawText(self.rect(), int(Qt.AlignmentFlag.AlignCenter), "No trades yet")

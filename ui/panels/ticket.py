@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QScrollArea,
     QSlider,
@@ -26,11 +27,11 @@ from PySide6.QtWidgets import (
 from app.desk import Draft, GuardRefused
 from app.guard import round_amount, round_price
 from connectors.errors import VenueError
-from connectors.model import Market, OrderKind, Side, TimeInForce
+from connectors.model import Instrument, Market, OrderKind, Side, TimeInForce, Unit
 from ui.panel import Panel
 from ui.theme import Theme
 from ui.widgets.fields import NumberField
-from ui.widgets.figures import DASH, figure, percent
+from ui.widgets.figures import DASH, THIN, figure, percent, size_unit
 
 if TYPE_CHECKING:
     from app.desk import Desk, Problem
@@ -41,7 +42,10 @@ KINDS = (
     ("Market", OrderKind.MARKET),
     ("Stop", OrderKind.STOP),
     ("Stop limit", OrderKind.STOP_LIMIT),
+    ("Take profit", OrderKind.TAKE_PROFIT),
+    ("Take profit limit", OrderKind.TAKE_PROFIT_LIMIT),
 )
+PLAIN = (OrderKind.LIMIT, OrderKind.MARKET)
 HOLD_MS = 1000
 
 
@@ -56,6 +60,7 @@ class Ticket(Panel):
 
     def __init__(self, theme: Theme, desk: Desk) -> None:
         super().__init__(theme)
+        self.setMinimumWidth(268)
         self.desk = desk
         self.side = Side.BUY
         self.kind = OrderKind.LIMIT
@@ -76,8 +81,11 @@ class Ticket(Panel):
         column.setSpacing(8)
         self.best = {name: QPushButton() for name in ("bid", "ask")}
         row = QHBoxLayout()
+        row.setSpacing(6)
         for name, button in self.best.items():
-            button.setFixedHeight(40)
+            button.setFixedHeight(44)
+            button.setMinimumWidth(60)
+            button.setProperty("tight", True)
             button.setAccessibleName(f"Use the best {name}")
             button.clicked.connect(lambda _=False, name=name: self._use(name))
             row.addWidget(button)
@@ -92,6 +100,7 @@ class Ticket(Panel):
         row.setSpacing(4)
         for name in ("Bid", "Mid", "Ask"):
             button = QPushButton(name)
+            button.setProperty("tight", True)
             button.setAccessibleName(f"Price at {name.lower()}")
             button.clicked.connect(lambda _=False, name=name.lower(): self._use(name))
             row.addWidget(button)
@@ -126,13 +135,14 @@ class Ticket(Panel):
         column.addStretch(1)
         self.available = QLabel()
         self.available.setTextFormat(Qt.TextFormat.RichText)
+        self.available.setWordWrap(True)
         column.addWidget(self.available)
         scroll = QScrollArea()
         scroll.setWidget(inside)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setContentsMargins(2, 0, 2, 2)  # the frame in the colour of the environment
         outer.addWidget(scroll)
 
     def _sides(self) -> QHBoxLayout:
@@ -151,28 +161,59 @@ class Ticket(Panel):
         return row
 
     def _kinds(self) -> QHBoxLayout:
+        """Limit and market as buttons; the conditional kinds that the venue has behind a third one."""
         row = QHBoxLayout()
         row.setSpacing(0)
         self.kinds = QButtonGroup(self)
-        for index, (name, kind) in enumerate(KINDS):
+        for index, (name, kind) in enumerate(KINDS[:2]):
             button = QPushButton(name)
             button.setCheckable(True)
             button.setProperty("quiet", True)
+            button.setProperty("tight", True)
             button.setChecked(kind is self.kind)
             self.kinds.addButton(button, index)
             button.clicked.connect(lambda _=False, kind=kind: self.set_kind(kind))
-            row.addWidget(button)
+            row.addWidget(button, 1)
+        self.more = QPushButton("Stop ▾")
+        self.more.setCheckable(True)
+        self.more.setProperty("quiet", True)
+        self.more.setProperty("tight", True)
+        self.more.setAccessibleName("Stop and take-profit orders")
+        self.more.clicked.connect(self._choose_conditional)
+        self.kinds.addButton(self.more, len(PLAIN))
+        row.addWidget(self.more, 1)
         return row
+
+    def _offered(self) -> list[tuple[str, OrderKind]]:
+        """The kinds that the instrument in use has."""
+        if self.feed is None:
+            return []
+        able = self.feed.account.venue.family(self.feed.instrument.family).capabilities
+        return [(name, kind) for name, kind in KINDS if kind in able.kinds and kind in self.feed.instrument.kinds]
+
+    def _choose_conditional(self) -> None:
+        """A menu, unless there is only one."""
+        conditional = [(name, kind) for name, kind in self._offered() if kind not in PLAIN]
+        self.set_kind(self.kind)  # what is checked stays until something was chosen
+        if len(conditional) == 1:
+            self.set_kind(conditional[0][1])
+            return
+        menu = QMenu(self)
+        for name, kind in conditional:
+            menu.addAction(name, lambda kind=kind: self.set_kind(kind))
+        menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
 
     def _field(self, column: QVBoxLayout, name: str) -> tuple[QLabel, QLabel, NumberField]:
         label, hint, field = QLabel(name), QLabel(), NumberField(self.theme, name)
         label.setProperty("role", "secondary")
         hint.setProperty("role", "caption")
-        hint.setAlignment(Qt.AlignmentFlag.AlignRight)
+        hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom)
+        hint.setWordWrap(True)
+        label.setBuddy(field.edit)
         row = QHBoxLayout()
+        row.setSpacing(8)
         row.addWidget(label)
-        row.addStretch(1)
-        row.addWidget(hint)
+        row.addWidget(hint, 1)
         column.addLayout(row)
         column.addWidget(field)
         field.edited.connect(self.refresh)
@@ -196,8 +237,7 @@ class Ticket(Panel):
             row.addWidget(button)
         return row
 
-    def _terms(self) -> QHBoxLayout:
-        row = QHBoxLayout()
+    def _terms(self) -> QVBoxLayout:
         self.tif = QComboBox()
         self.tif.addItems(["GTC", "IOC", "FOK"])
         self.tif.setAccessibleName("Time in force")
@@ -212,17 +252,22 @@ class Ticket(Panel):
         self.leverage.setSuffix("×")
         self.leverage.setAccessibleName("Leverage")
         self.leverage.editingFinished.connect(self._set_leverage)
-        for widget in (self.tif, self.post_only, self.reduce_only, self.leverage):
-            row.addWidget(widget)
-        row.addStretch(1)
-        return row
+        rows = QVBoxLayout()
+        rows.setSpacing(8)
+        for pair in ((self.tif, self.post_only), (self.leverage, self.reduce_only)):
+            row = QHBoxLayout()
+            for widget in pair:
+                row.addWidget(widget)
+            row.addStretch(1)
+            rows.addLayout(row)
+        return rows
 
     def _estimate(self) -> QGridLayout:
         grid = QGridLayout()
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(2)
         title = QLabel("Before you send")
-        title.setStyleSheet("font-weight: 600")
+        title.setProperty("role", "strong")
         source = QLabel("from the book, now")
         source.setProperty("role", "caption")
         source.setAlignment(Qt.AlignmentFlag.AlignRight)
@@ -248,23 +293,37 @@ class Ticket(Panel):
             return
         instrument = feed.instrument
         able = feed.account.venue.family(instrument.family).capabilities
-        for (_, kind), button in zip(KINDS, self.kinds.buttons(), strict=True):
-            button.setVisible(kind in able.kinds and kind in instrument.kinds)
-        if self.kind not in able.kinds:
-            self.set_kind(OrderKind.LIMIT)
+        offered = [kind for _, kind in self._offered()]
+        for kind, button in zip(PLAIN, self.kinds.buttons(), strict=False):
+            button.setVisible(kind in offered)
+        self.more.setVisible(any(kind not in PLAIN for kind in offered))
+        self.set_kind(self.kind if self.kind in offered else OrderKind.LIMIT)
+        chosen = self.tif.currentText()
+        self.tif.blockSignals(True)
+        self.tif.clear()
+        self.tif.addItems([tif.value.upper() for tif in TimeInForce if tif.value in able.tifs])
+        self.tif.setCurrentIndex(max(0, self.tif.findText(chosen)))
+        self.tif.blockSignals(False)
         contract = instrument.market is not Market.SPOT
         self.reduce_only.setVisible(able.reduce_only and contract)
         self.leverage.setVisible(able.leverage and contract)
         self.post_only.setVisible(able.post_only)
+        if instrument.max_leverage is not None:
+            self.leverage.setMaximum(max(1, int(instrument.max_leverage)))
+        known = feed.account.position(instrument)
+        if known is not None and known.leverage:
+            self.leverage.setValue(int(known.leverage))
         self.price.step = self.trigger.step = instrument.tick
         self.price.digits = self.trigger.digits = instrument.price_digits
         self.amount.step = instrument.size.step or Decimal(1)
+        self.amount.digits = None
         self.price.unit.setText(instrument.quote)
         self.trigger.unit.setText(instrument.quote)
         buttons = self.units.buttons()
-        buttons[0].setText(instrument.base if instrument.unit == "base" else "Contracts")
+        buttons[0].setText(instrument.base if instrument.unit is Unit.BASE else "Contracts")
         buttons[1].setText(instrument.quote)
-        buttons[1].setVisible(instrument.unit == "base")
+        buttons[1].setVisible(instrument.unit is Unit.BASE)
+        self.amount.unit.setText(size_unit(instrument) if instrument.unit is Unit.BASE else "")
         self._set_unit("base")
         self.price.set(None)
         self.trigger.set(None)
@@ -302,8 +361,9 @@ class Ticket(Panel):
     def set_kind(self, kind: OrderKind) -> None:
         """Limit, market, stop."""
         self.kind = kind
-        index = [found for _, found in KINDS].index(kind)
-        self.kinds.button(index).setChecked(True)
+        plain = kind in PLAIN
+        self.kinds.button(PLAIN.index(kind) if plain else len(PLAIN)).setChecked(True)
+        self.more.setText((next(name for name, found in KINDS if found is kind) if not plain else "Stop") + " ▾")
         self.refresh()
 
     def set_price(self, price: Decimal, side: Side) -> None:
@@ -364,9 +424,11 @@ class Ticket(Panel):
 
     def _show_quotes(self, feed: Feed) -> None:
         digits = feed.instrument.price_digits
+        sizes = min(3, feed.instrument.size_digits)
         for name, best in (("bid", feed.book.best_bid), ("ask", feed.book.best_ask)):
             price = figure(best[0], digits) if best else DASH
-            self.best[name].setText(f"{name.capitalize()}  {price}")
+            size = figure(best[1], sizes) if best else DASH
+            self.best[name].setText(f"{name.capitalize()}  {size}\n{price}")
 
     def _show_problems(self) -> None:
         rules = {
@@ -376,9 +438,7 @@ class Ticket(Panel):
         hints = {
             "price": f"tick {instrument.tick.normalize():f}" if instrument else "",
             "trigger": f"tick {instrument.tick.normalize():f}" if instrument else "",
-            "amount": f"min {instrument.min_notional.normalize():f} {instrument.quote}"
-            if instrument and instrument.min_notional
-            else "",
+            "amount": _least(instrument) if instrument else "",
         }
         for name, hint, field in (
             ("price", self.price_hint, self.price),
@@ -421,21 +481,15 @@ class Ticket(Panel):
             "Slippage": percent(said.slippage, 4) if said.slippage is not None else DASH,
             "Fee": f"{figure(said.fee, 6)} {said.fee_asset}" if said.fee is not None else DASH,
             "Notional": f"{figure(said.notional, 2)} {instrument.quote}" if said.notional is not None else DASH,
-            "Left after": f"{figure(said.left, 2)} {said.left_asset}" if said.left is not None else DASH,
+            "Left after": f"{figure(said.left, 2 if said.left_asset == instrument.quote else 6)} {said.left_asset}"
+            if said.left is not None
+            else DASH,
         }
         for name, value in values.items():
             self.lines[name][1].setText(value)
         rate = f", {percent(said.fee_rate, 3, sign=False)}" if said.fee_rate is not None else ""
         self.lines["Fee"][0].setText("Fee" + rate)
-        equal = ""
-        if said.notional is not None and draft.amount is not None:
-            other = f"{figure(said.notional, 2)} {instrument.quote}"
-            equal = (
-                f"= {other}"
-                if self.unit == "base"
-                else f"= {figure(draft.amount, instrument.size_digits)} {instrument.base}"
-            )
-        self.equal.setText(equal)
+        self.equal.setText(self._equals(draft, said.notional))
         rows = feed.account.available(instrument)
         shown = [asset for asset in (instrument.quote, instrument.base) if asset in rows] or [instrument.settle]
         text = "".join(
@@ -444,18 +498,33 @@ class Ticket(Panel):
         )
         self.available.setText(f"<table width='100%'>{text}</table>")
 
+    def _equals(self, draft: Draft, notional: Decimal | None) -> str:
+        """What the amount is in the other units."""
+        instrument, amount = draft.instrument, draft.amount
+        if notional is None or amount is None:
+            return ""
+        if instrument.unit is Unit.BASE:
+            if self.unit == "quote":
+                return f"= {figure(amount, instrument.size_digits)} {instrument.base}"
+            return f"= {figure(notional, 2)} {instrument.quote}"
+        price = self._worth() or draft.trigger
+        base = instrument.base_amount(amount, price) if price and instrument.unit is not Unit.QUANTO else None
+        parts = [f"{figure(notional, 2)} {instrument.quote}"]
+        parts += [f"{figure(base, 6)} {instrument.base}"] if base is not None else []
+        return "= " + ", ".join(parts)
+
     def _show_send(self, feed: Feed, draft: Draft) -> None:
-        unit = feed.instrument.base if feed.instrument.unit == "base" else "contracts"
-        amount = (
-            f"{draft.amount:f} {unit}"
-            if draft.amount is not None
-            else f"{draft.quote_amount or 0:f} {feed.instrument.quote}"
-        )
-        how = (
-            "market"
-            if self.kind is OrderKind.MARKET
-            else f"{self.kind.value.replace('_', ' ')} {draft.price or draft.trigger or 0:f}"
-        )
+        instrument = feed.instrument
+        if draft.amount is not None:
+            amount = f"{draft.amount:,f} {size_unit(instrument)}".replace(",", THIN)
+        elif draft.quote_amount is not None:
+            amount = f"{draft.quote_amount:,f} {instrument.quote}".replace(",", THIN)
+        else:
+            amount = instrument.base if instrument.unit is Unit.BASE else instrument.symbol
+        how = self.kind.value.replace("_", " ")
+        for value in (draft.trigger, draft.price):
+            if value is not None:
+                how += f" {value:,f}".replace(",", THIN)
         terms = f", {draft.tif.upper()}" if draft.kind.has_price and draft.tif.value != "gtc" else ""
         terms += ", post only" if draft.post_only else ""
         name = "Buy" if self.side is Side.BUY else "Sell"
@@ -566,11 +635,11 @@ class Ticket(Panel):
         if instrument.market is Market.SPOT and self.side is Side.SELL:
             most = available.get(instrument.base, Decimal(0))
         elif price:
-            money = available.get(
-                instrument.quote if instrument.market is Market.SPOT else instrument.settle, Decimal(0)
-            )
-            leverage = Decimal(self.leverage.value()) if instrument.market is not Market.SPOT else Decimal(1)
-            most = money * leverage / price
+            spot = instrument.market is Market.SPOT
+            money = available.get(instrument.quote if spot else instrument.settle, Decimal(0))
+            leverage = Decimal(self.leverage.value()) if not spot and self.leverage.isVisibleTo(self) else Decimal(1)
+            each = instrument.notional(price, Decimal(1))  # what one unit costs, in what it is paid with
+            most = money * leverage / each if each else Decimal(0)
         else:
             return
         self._set_unit("base")
@@ -590,3 +659,13 @@ class Ticket(Panel):
                 self.words.setText(f"Leverage was not changed: {error}")
 
         self.desk.run(change(), "leverage")
+
+
+def _least(instrument: Instrument) -> str:
+    """The smallest order, as the hint beside the amount."""
+    if instrument.min_notional:
+        return f"min {instrument.min_notional.normalize():f} {instrument.quote}"
+    unit = size_unit(instrument)
+    if instrument.size.minimum:
+        return f"min {instrument.size.minimum.normalize():f} {unit}"
+    return f"lot {instrument.size.step.normalize():f} {unit}" if instrument.size.step else ""

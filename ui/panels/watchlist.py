@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+    QResizeEvent,
+    QWheelEvent,
+)
 
 from connectors.contract import Environment, Page
-from connectors.errors import VenueError
+from connectors.errors import NotSupported, VenueError
 from ui.panel import Painted
 from ui.theme import Theme
 from ui.widgets.figures import draw_state, draw_triangle, figure, percent
@@ -20,7 +30,6 @@ if TYPE_CHECKING:
     from app.terminal import Terminal
 
 ROW = 36
-HEAD = 0
 
 
 class _Row:
@@ -33,29 +42,34 @@ class _Row:
 
 
 class Watchlist(Painted):
-    """`chosen(key)`: show this instrument. `removed(key)`, `add_asked()` are for whoever keeps the list."""
+    """`chosen(key, environment)`: show this instrument. `changed_list` is for whoever keeps the list."""
 
     panel_id = "watchlist"
     title = "Watchlist"
-    chosen = Signal(str)
+    chosen = Signal(str, str)
     changed_list = Signal()
 
     def __init__(self, theme: Theme, terminal: Terminal) -> None:
         super().__init__(theme)
         self.terminal = terminal
-        self.current = ""
+        self.current: tuple[str, Environment] | None = None
         self.rows: list[_Row] = []
         self._hover = -1
         self._seen: tuple[object, ...] = ()
+        self._first = 0  # the row on top, when there are more than fit
 
     @property
     def keys(self) -> list[str]:
-        """Watched instruments, in order."""
-        return [row.feed.instrument.key for row in self.rows]
+        """Watched instruments, in order, each with its environment: `binance:spot:BTC-USDT@practice`."""
+        return [f"{key}@{environment}" for key, environment in self._names]
+
+    @property
+    def _names(self) -> list[tuple[str, Environment]]:
+        return [(row.feed.instrument.key, row.feed.environment) for row in self.rows]
 
     def add(self, key: str, environment: Environment) -> bool:
         """Watch an instrument; False if no account has it."""
-        if key in self.keys:
+        if (key, environment) in self._names:
             return True
         feed = self.terminal.markets.open(key, environment)
         if feed is None:
@@ -67,36 +81,33 @@ class Watchlist(Painted):
         self.update()
         return True
 
-    def remove(self, key: str) -> None:
+    def remove(self, key: str, environment: Environment) -> None:
         """Watch it no more."""
         for row in list(self.rows):
-            if row.feed.instrument.key == key:
+            if (row.feed.instrument.key, row.feed.environment) == (key, environment):
                 self.rows.remove(row)
                 self.terminal.markets.close(row.feed)
         self.changed_list.emit()
-        self.update()
-
-    def clear(self) -> None:
-        """Let go of everything."""
-        for row in self.rows:
-            self.terminal.markets.close(row.feed)
-        self.rows.clear()
         self.update()
 
     async def _history(self, row: _Row) -> None:
         session = row.feed.account.session
         if session is None:
             return
-        try:
-            bars = await session.candles(row.feed.instrument, "30m", Page(limit=48))
-        except VenueError:
+        intervals = row.feed.account.venue.family(row.feed.instrument.family).capabilities.intervals
+        interval = next((name for name in ("30m", "15m", "1h", "5m") if name in intervals), None)
+        if interval is None:
             return  # the line then grows from live prices
+        try:
+            bars = await session.candles(row.feed.instrument, interval, Page(limit=48))
+        except (VenueError, NotSupported):
+            return
         row.course.extendleft(bar.close for bar in reversed(bars))
         self.update()
 
     def frame(self, now: float) -> None:
         """Sample prices every few seconds, repaint what moved."""
-        seen: list[object] = [self.current, self._hover]
+        seen: list[object] = [self.current, self._hover, self._first]
         for row in self.rows:
             price = _last(row.feed)
             if price is not None and now - row.sampled > 20.0:
@@ -118,18 +129,39 @@ class Watchlist(Painted):
             flags = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
             painter.drawText(self.rect().adjusted(16, 0, -16, 0), flags, "Nothing watched. Ctrl+K finds instruments.")
             return
+        several = len({row.feed.environment for row in self.rows}) > 1
         for index, row in enumerate(self.rows):
-            self._draw(painter, index, row)
-        if self.hasFocus():
-            painter.setPen(theme.accent)
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRect(QRectF(0.5, 0.5, self.width() - 1, self.height() - 1))
+            if 0 <= index - self._first <= self.height() // ROW:
+                self._draw(painter, index, row, several=several)
+        self._draw_bar(painter)
+        self.draw_focus(painter)
 
-    def _draw(self, painter: QPainter, index: int, row: _Row) -> None:
+    def _draw_bar(self, painter: QPainter) -> None:
+        """Where the list is scrolled to, when it does not fit."""
+        fit, count = self.height() // ROW, len(self.rows)
+        if count > fit > 0:
+            length = max(24.0, self.height() * fit / count)
+            top = (self.height() - length) * self._first / (count - fit)
+            painter.fillRect(QRectF(self.width() - 5, top, 3, length), self.theme["line.strong"])
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Scroll by rows."""
+        self._scroll(self._first - (1 if event.angleDelta().y() > 0 else -1))
+        event.accept()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """No empty place below while rows are hidden above."""
+        self._scroll(self._first)
+
+    def _scroll(self, first: int) -> None:
+        self._first = max(0, min(first, len(self.rows) - max(1, self.height() // ROW)))
+        self.update()
+
+    def _draw(self, painter: QPainter, index: int, row: _Row, *, several: bool) -> None:
         theme, feed = self.theme, row.feed
-        y, width = HEAD + index * ROW, self.width()
+        y, width = (index - self._first) * ROW, self.width()
         instrument = feed.instrument
-        if instrument.key == self.current:
+        if (instrument.key, feed.environment) == self.current:
             painter.fillRect(QRectF(0, y, width, ROW), theme.strip)
             painter.fillRect(QRectF(0, y, 2, ROW), theme.accent)
         elif index == self._hover:
@@ -141,7 +173,12 @@ class Watchlist(Painted):
         if feed.sync.live:
             painter.setPen(theme["text.tertiary"])
             market = "" if instrument.market == "spot" else f" {instrument.market}"
-            painter.drawText(QPointF(12, y + 29), f"{feed.account.venue.name}{market}")
+            place = f"{feed.account.venue.name}{market}"
+            painter.drawText(QPointF(12, y + 29), place)
+            if several:
+                painter.setPen(theme.environment_text(feed.environment))
+                at = 12 + theme.metrics("caption").horizontalAdvance(place + " ")
+                painter.drawText(QPointF(at, y + 29), feed.environment)
         else:
             draw_state(painter, QPointF(16, y + 25), theme["warn"], "half")
             painter.setPen(theme["warn"])
@@ -165,7 +202,9 @@ class Watchlist(Painted):
         left = 20 + theme.metrics("body.bold").horizontalAdvance(instrument.symbol)
         free = right - metrics.horizontalAdvance(figure(price, instrument.price_digits)) - 10 - left
         if free >= 24:  # a line only where it hides no figure
-            self._draw_course(painter, QRectF(left, y + 8, min(free, 56), ROW - 16), row, change)
+            wide = min(free, 56)
+            start = min(max(left, width * 0.42), left + free - wide)  # in one column, as far as names allow
+            self._draw_course(painter, QRectF(start, y + 8, wide, ROW - 16), row, change)
 
     def _draw_course(self, painter: QPainter, box: QRectF, row: _Row, change: float | None) -> None:
         if len(row.course) < 2:
@@ -180,7 +219,7 @@ class Watchlist(Painted):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
 
     def _index(self, y: float) -> int:
-        index = int((y - HEAD) // ROW)
+        index = int(y // ROW) + self._first
         return index if 0 <= index < len(self.rows) else -1
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -195,7 +234,11 @@ class Watchlist(Painted):
         """Show it."""
         index = self._index(event.position().y())
         if index >= 0 and event.button() is Qt.MouseButton.LeftButton:
-            self.chosen.emit(self.rows[index].feed.instrument.key)
+            self._choose(index)
+
+    def _choose(self, index: int) -> None:
+        key, environment = self._names[index]
+        self.chosen.emit(key, environment.value)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Remove it."""
@@ -205,21 +248,24 @@ class Watchlist(Painted):
         if index < 0:
             return
         menu = QMenu(self)
-        key = self.rows[index].feed.instrument.key
-        menu.addAction(f"Stop watching {self.rows[index].feed.instrument.symbol}", lambda: self.remove(key))
+        name = self._names[index]
+        menu.addAction(f"Stop watching {self.rows[index].feed.instrument.symbol}", lambda: self.remove(*name))
         menu.exec(event.globalPos())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Up, down, Delete."""
-        keys = self.keys
-        if not keys:
+        names = self._names
+        if not names:
             return
-        index = keys.index(self.current) if self.current in keys else 0
+        index = names.index(self.current) if self.current in names else 0
         if event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
             step = -1 if event.key() == Qt.Key.Key_Up else 1
-            self.chosen.emit(keys[max(0, min(len(keys) - 1, index + step))])
-        elif event.key() == Qt.Key.Key_Delete and self.current in keys:
-            self.remove(self.current)
+            index = max(0, min(len(names) - 1, index + step))
+            fit = max(1, self.height() // ROW)
+            self._scroll(min(max(self._first, index - fit + 1), index))
+            self._choose(index)
+        elif event.key() == Qt.Key.Key_Delete and self.current in names:
+            self.remove(*self.current)
         else:
             super().keyPressEvent(event)
 

@@ -5,14 +5,26 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent, QWheelEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QWheelEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton
 
 from ui.theme import Theme
+from ui.widgets.figures import THIN
 
 
 class _Edit(QLineEdit):
     stepped = Signal(int)
+    focused = Signal(bool)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """The frame around shows it."""
+        super().focusInEvent(event)
+        self.focused.emit(True)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """The frame around shows it."""
+        super().focusOutEvent(event)
+        self.focused.emit(False)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Up and Down step; with Shift ten times."""
@@ -29,13 +41,15 @@ class _Edit(QLineEdit):
             event.accept()
 
 
-class NumberField(QWidget):
+class NumberField(QFrame):
     """`value` is None while the text is no number; `step` is what a step adds. `edited` on every change by the trader."""
 
     edited = Signal()
 
     def __init__(self, theme: Theme, name: str) -> None:
         super().__init__()
+        self.setProperty("role", "field")
+        self.setFixedHeight(36)
         self.step = Decimal(1)
         self.minimum = Decimal(0)
         self.digits: int | None = None  # decimals that a written number is padded to
@@ -43,21 +57,22 @@ class NumberField(QWidget):
         self.edit.setFont(theme.font("field"))
         self.edit.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.edit.setAccessibleName(name)
-        self.edit.setFixedHeight(36)
+        self.edit.setMinimumWidth(40)
         self.edit.textEdited.connect(lambda _: self.edited.emit())
         self.edit.stepped.connect(self._step)
+        self.edit.focused.connect(lambda here: self._mark("focused", here))
         self.unit = QLabel()
         self.unit.setProperty("role", "caption")
         less, more = QPushButton("−"), QPushButton("+")
         for button, words, step in ((less, "less", -1), (more, "more", 1)):
             button.setAccessibleName(f"{name} {words}")
-            button.setFixedSize(30, 36)
+            button.setFixedSize(28, 30)
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             button.setAutoRepeat(True)
             button.clicked.connect(lambda _=False, step=step: self._step(step))
         row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
+        row.setContentsMargins(3, 0, 3, 0)
+        row.setSpacing(2)
         row.addWidget(less)
         row.addWidget(self.edit, 1)
         row.addWidget(self.unit)
@@ -66,7 +81,7 @@ class NumberField(QWidget):
     @property
     def value(self) -> Decimal | None:
         """The number that stands there."""
-        text = self.edit.text().strip().replace("\u2009", "").replace(" ", "").replace(",", ".")
+        text = self.edit.text().strip().replace(THIN, "").replace(" ", "").replace(",", ".")
         try:
             number = Decimal(text)
         except InvalidOperation:
@@ -74,18 +89,21 @@ class NumberField(QWidget):
         return number if number.is_finite() else None
 
     def set(self, value: Decimal | None) -> None:
-        """Write a number, plain; padded to `digits` if it has no more than that."""
-        text = "" if value is None else format(value.normalize(), "f")
+        """Write a number with thin spaces between thousands; padded to `digits` if it has no more than that."""
+        text = "" if value is None else format(value.normalize(), ",f")
         if value is not None and self.digits is not None and len(text.partition(".")[2]) <= self.digits:
-            text = f"{value:.{self.digits}f}"
-        self.edit.setText(text)
+            text = f"{value:,.{self.digits}f}"
+        self.edit.setText(text.replace(",", THIN))
 
     def set_problem(self, problem: bool) -> None:
         """Outline it."""
-        if self.edit.property("problem") != problem:
-            self.edit.setProperty("problem", problem)
-            self.edit.style().unpolish(self.edit)
-            self.edit.style().polish(self.edit)
+        self._mark("problem", problem)
+
+    def _mark(self, name: str, value: bool) -> None:
+        if bool(self.property(name)) != value:
+            self.setProperty(name, value)
+            self.style().unpolish(self)
+            self.style().polish(self)
 
     def _step(self, count: int) -> None:
         value = self.value if self.value is not None else Decimal(0)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen, QPolygonF
 
+from connectors.model import Instrument, Unit
 from ui.theme import Theme
 
 THIN = "\u2009"
@@ -20,6 +21,11 @@ def figure(value: float | Decimal | None, digits: int) -> str:
         return DASH
     text = f"{value:,.{digits}f}".replace(",", THIN)
     return text.replace("-", MINUS)
+
+
+def size_unit(instrument: Instrument) -> str:
+    """What a size counts: the base asset, or contracts."""
+    return instrument.base if instrument.unit is Unit.BASE else "contracts"
 
 
 def short(value: float | None) -> str:
@@ -57,14 +63,15 @@ def baseline(top: float, height: float, metrics: QFontMetricsF) -> float:
 def draw_figure(
     painter: QPainter, right: float, base: float, text: str, metrics: QFontMetricsF, strong: QColor, weak: QColor
 ) -> None:
-    """Right-aligned, with grey trailing zeros."""
-    head, tail = split_zeros(text)
-    x = right - metrics.horizontalAdvance(tail)
-    if tail:
-        painter.setPen(weak)
-        painter.drawText(QPointF(x, base), tail)
-    painter.setPen(strong)
-    painter.drawText(QPointF(x - metrics.horizontalAdvance(head), base), head)
+    """Right-aligned, with grey trailing zeros; a unit after a space is grey too."""
+    number, space, unit = text.partition(" ")
+    head, tail = split_zeros(number)
+    x = right
+    for part, colour in ((space + unit, weak), (tail, weak), (head, strong)):
+        if part:
+            x -= metrics.horizontalAdvance(part)
+            painter.setPen(colour)
+            painter.drawText(QPointF(x, base), part)
 
 
 def draw_triangle(painter: QPainter, centre: QPointF, colour: QColor, *, up: bool, size: float = 6.0) -> None:
@@ -80,7 +87,7 @@ def draw_triangle(painter: QPainter, centre: QPointF, colour: QColor, *, up: boo
 
 
 def draw_state(painter: QPainter, centre: QPointF, colour: QColor, shape: str) -> None:
-    """State glyphs, each with a form of its own: disc, ring, half, pie, diamond, bar."""
+    """State glyphs, each with a form of its own: disc, ring, half, pie, diamond, bar, clock."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     box = QRectF(centre.x() - 4, centre.y() - 4, 8, 8)
     painter.setPen(Qt.PenStyle.NoPen)
@@ -98,6 +105,9 @@ def draw_state(painter: QPainter, centre: QPointF, colour: QColor, shape: str) -
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(colour, 1.5))
         painter.drawEllipse(box.adjusted(0.75, 0.75, -0.75, -0.75))
+        if shape == "clock":
+            painter.drawLine(centre, centre + QPointF(0, -2.5))
+            painter.drawLine(centre, centre + QPointF(2, 0))
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
 
 

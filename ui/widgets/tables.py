@@ -14,6 +14,7 @@ from PySide6.QtCore import (
     QRectF,
     QSortFilterProxyModel,
     Qt,
+    Signal,
 )
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
@@ -34,7 +35,10 @@ Index = QModelIndex | QPersistentModelIndex
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading and how its cell is made. `kind`: text, number, side, state, bar, chip, cross, link. `sort` gives a key."""
+    """A heading and how its cell is made. `kind`: text, strong, mono, number, side, state, bar, chip, letter, cross, link.
+
+    `sort` gives a key.
+    """
 
     name: str
     text: Callable[[Any], str]
@@ -49,7 +53,10 @@ ROW = Qt.ItemDataRole.UserRole + 1
 
 
 class RowModel(QAbstractTableModel):
-    """Rows are any objects; `set_rows` replaces them and keeps the selection where the same object stays."""
+    """Rows are any objects; `set_rows` replaces them. `replacing` and `replaced` come before and after it."""
+
+    replacing = Signal()
+    replaced = Signal()
 
     def __init__(self, columns: Sequence[Column]) -> None:
         super().__init__()
@@ -57,15 +64,21 @@ class RowModel(QAbstractTableModel):
         self.rows: list[Any] = []
 
     def set_rows(self, rows: Sequence[Any]) -> None:
-        """Show these."""
-        if len(rows) == len(self.rows):
-            self.rows = list(rows)
-            if rows:
-                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(self.columns) - 1))
-            return
-        self.beginResetModel()
-        self.rows = list(rows)
-        self.endResetModel()
+        """Show these. Rows come and go at the end, so that a view keeps where it was scrolled to."""
+        self.replacing.emit()
+        old, new, kept = len(self.rows), len(rows), min(len(rows), len(self.rows))
+        if new < old:
+            self.beginRemoveRows(QModelIndex(), new, old - 1)
+            del self.rows[new:]
+            self.endRemoveRows()
+        self.rows[:kept] = rows[:kept]
+        if kept:
+            self.dataChanged.emit(self.index(0, 0), self.index(kept - 1, len(self.columns) - 1))
+        if new > old:
+            self.beginInsertRows(QModelIndex(), old, new - 1)
+            self.rows += rows[old:]
+            self.endInsertRows()
+        self.replaced.emit()
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:
         return 0 if parent.isValid() else len(self.rows)
@@ -113,6 +126,7 @@ class Delegate(QStyledItemDelegate):
         column = self.columns[index.column()]
         box = QRectF(option.rect)
         painter.save()
+        painter.setClipRect(box)
         tint = self.tint(row)
         if tint:
             painter.fillRect(box, theme[tint])
@@ -123,14 +137,17 @@ class Delegate(QStyledItemDelegate):
         if index.column() == 0 and self.hatched(row):
             self._hatch(painter, box)
         text = column.text(row)
-        colour = theme[column.colour(row) if column.colour is not None else "text.primary"]
+        colour = theme.ink(column.colour(row) if column.colour is not None else "text.primary")
         painter.setFont(theme.font("body"))
         metrics = theme.metrics("body")
         base = baseline(box.top(), box.height(), metrics)
         left = box.left() + 8
         match column.kind:
             case "number":
-                draw_figure(painter, box.right() - 8, base, text, metrics, colour, theme["text.tertiary"])
+                plain = column.colour is None
+                draw_figure(
+                    painter, box.right() - 8, base, text, metrics, colour, theme["text.tertiary"] if plain else colour
+                )
             case "side":
                 side = column.extra(row) if column.extra is not None else Side.BUY
                 tone = theme.side(side.value)
@@ -167,6 +184,14 @@ class Delegate(QStyledItemDelegate):
                 painter.drawText(
                     QPointF(left + 16, baseline(box.top(), box.height(), theme.metrics("caption.strong"))), text
                 )
+            case "letter":
+                chip = QRectF(left, box.center().y() - 8, 16, 16)
+                painter.setPen(colour)
+                painter.drawRoundedRect(chip.adjusted(0.5, 0.5, -0.5, -0.5), 3, 3)
+                painter.setFont(theme.font("caption.strong"))
+                narrow = theme.metrics("caption.strong")
+                at = chip.center().x() - narrow.horizontalAdvance(text) / 2
+                painter.drawText(QPointF(at, baseline(chip.top(), chip.height(), narrow)), text)
             case "cross":
                 painter.setPen(theme["text.secondary"] if text else theme["text.disabled"])
                 if text:
@@ -175,7 +200,7 @@ class Delegate(QStyledItemDelegate):
                     painter.drawLine(middle + QPointF(-4, 4), middle + QPointF(4, -4))
             case _:
                 if column.kind == "link":
-                    painter.setPen(theme.accent)
+                    painter.setPen(theme.accent_text if column.colour is None else colour)
                 elif column.kind == "mono":
                     painter.setFont(theme.mono())
                     painter.setPen(colour)
@@ -183,6 +208,7 @@ class Delegate(QStyledItemDelegate):
                     painter.setPen(colour)
                     if column.kind == "strong":
                         painter.setFont(theme.font("body.bold"))
+                        metrics = theme.metrics("body.bold")
                 painter.drawText(
                     QPointF(left, base), metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width() - 12)
                 )
@@ -191,19 +217,28 @@ class Delegate(QStyledItemDelegate):
     def _hatch(self, painter: QPainter, box: QRectF) -> None:
         """An edge of stripes: in doubt."""
         painter.setPen(self.theme["warn"])
-        painter.setClipRect(QRectF(box.left(), box.top(), 6, box.height()))
+        painter.setClipRect(QRectF(box.left(), box.top(), 6, box.height()))  # the cell's own clip comes back below
         y = box.top() - 6
         while y < box.bottom() + 6:
             painter.drawLine(QPointF(box.left(), y + 6), QPointF(box.left() + 6, y))
             y += 4
-        painter.setClipping(False)
+        painter.setClipRect(box)
 
 
 class RowTable(QTableView):
-    """A table over rows, sortable by every column."""
+    """A table over rows, sortable by every column. `key` names a row, so that the chosen one stays chosen."""
 
-    def __init__(self, theme: Theme, columns: Sequence[Column], name: str, row_height: int = 24) -> None:
+    def __init__(
+        self,
+        theme: Theme,
+        columns: Sequence[Column],
+        name: str,
+        row_height: int = 24,
+        key: Callable[[Any], Any] = id,
+    ) -> None:
         super().__init__()
+        self._key = key
+        self._kept: Any = None
         self.rows = RowModel(columns)
         self.proxy = QSortFilterProxyModel()
         self.proxy.setSourceModel(self.rows)
@@ -230,6 +265,25 @@ class RowTable(QTableView):
         header.setMinimumSectionSize(24)
         for index, column in enumerate(columns):
             self.setColumnWidth(index, column.width)
+        self.rows.replacing.connect(self._remember)
+        self.rows.replaced.connect(self._choose_again)
+
+    def choose(self, test: Callable[[Any], bool]) -> bool:
+        """Select the first row that passes; False if none does."""
+        for number, row in enumerate(self.rows.rows):
+            if test(row):
+                self.setCurrentIndex(self.proxy.mapFromSource(self.rows.index(number, 0)))
+                return True
+        return False
+
+    def _remember(self) -> None:
+        self._kept = None if self.chosen is None else self._key(self.chosen)
+
+    def _choose_again(self) -> None:
+        if self._kept is None or (self.chosen is not None and self._key(self.chosen) == self._kept):
+            return
+        if not self.choose(lambda row: self._key(row) == self._kept):
+            self.setCurrentIndex(QModelIndex())
 
     def row_at(self, index: Index) -> Any:
         """The row object of an index of this view."""
