@@ -36,7 +36,7 @@ from ui.panels.accounts import AccountsPanel
 from ui.panels.blotter import Balances, Fills, Orders, Positions
 from ui.panels.connectors import ConnectorBrowser
 from ui.panels.depth import DepthChart
-from ui.panels.ladder import Ladder
+from ui.panels.ladder import CURRENCIES, Ladder
 from ui.panels.status import Health, LogPanel
 from ui.panels.tape import Tape
 from ui.panels.ticket import Ticket
@@ -689,22 +689,26 @@ class Window(QMainWindow):
         self._equity.setText(self._equity_text())
 
     def _equity_text(self) -> str:
-        """What the account in use is worth in the quote asset, as far as prices are known."""
-        account = self.terminal.accounts.focus
+        """What the account in use is worth in the quote of what is shown, as far as prices are known."""
+        account = self.feed.account if self.feed is not None else None
         if account is None or not account.balances:
             return ""
-        prices = {
-            row.feed.instrument.base: row.feed.book.mid
-            for row in self.watchlist.rows
-            if row.feed.instrument.quote == "USDT"
-        }
+        quote = self.feed.instrument.quote if self.feed is not None else ""
+        prices: dict[str, float] = {}
+        for row in self.watchlist.rows:
+            mid = row.feed.book.mid
+            if mid and row.feed.instrument.quote in CURRENCIES:
+                prices.setdefault(row.feed.instrument.base, mid)
+        unit = quote if quote in CURRENCIES else "USD"
+        prices |= dict.fromkeys(("USD", "USDT", "USDC"), 1.0)
         total = 0.0
         for (_, asset), balance in account.balances.items():
-            held = float(balance.total or 0)
-            price = 1.0 if asset in ("USDT", "USD", "USDC") else prices.get(asset)
-            total += held * price if price else 0.0
-        total += sum(float(position.unrealised or 0) for position in account.positions.values())
-        return f"Equity  {figure(total, 2)} USDT"
+            total += float(balance.total or 0) * prices.get(asset, 0.0)
+        for key, position in account.positions.items():
+            instrument = account.instruments.get(key)
+            settle = instrument.settle if instrument is not None else ""
+            total += float(position.unrealised or 0) * prices.get(settle, 0.0)
+        return f"Equity  {figure(total, 2)} {unit}"
 
     def showEvent(self, event: QShowEvent) -> None:
         """The first time: arrange the workspace, now that there is a size to arrange it in."""
@@ -733,7 +737,8 @@ def first_instruments(account: Account, most: int = 12) -> list[str]:
     """What to show of an account at first: what its venue names, one of each market, then whatever it lists."""
     rows = [row for row in account.instruments.values() if row.status is InstrumentStatus.TRADING]
     rows.sort(key=lambda row: row.market is not Market.SPOT)  # stable: the venue's own order, spot before contracts
-    named = [row for name in account.venue.demo_symbols for row in rows if row.symbol == name]
+    spot_first = ([row for row in rows if (row.market is Market.SPOT) is spot] for spot in (True, False))
+    named = [row for part in spot_first for name in account.venue.demo_symbols for row in part if row.symbol == name]
     chosen = {row.key: None for row in [*named, *rows]}
     return list(chosen)[:most]
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
 
 from app.accounts import AccountState
@@ -21,64 +17,8 @@ from app.terminal import Terminal
 from connectors.contract import Environment
 from connectors.model import Side
 from connectors.sync import BookState
-from ui.panels.ladder import HEAD, ROW, TOOLS
+from tests.end_to_end.stage import ladder_point, play, ready, until
 from ui.window import Window
-
-PATIENCE = 30.0
-Scenario = Callable[[Terminal, Window], Awaitable[None]]
-
-
-@pytest.fixture
-def loop(qapp: QApplication) -> Iterator[QEventLoop]:
-    found = QEventLoop(qapp)
-    asyncio.set_event_loop(found)
-    yield found
-    found.close()
-    asyncio.set_event_loop(None)
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for a condition, never for a time."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
-
-
-def play(loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario, **options: Any) -> None:
-    """Start the whole program, let the scenario run, stop everything."""
-    monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
-
-    async def run() -> None:
-        terminal = Terminal(**options)
-        window = Window(terminal)
-        window.show()
-        try:
-            await terminal.start()
-            await scenario(terminal, window)
-        finally:
-            window.clock.stop()
-            window.save_layout()
-            await terminal.stop()
-            window.close()
-
-    work: Coroutine[Any, Any, None] = run()
-    loop.run_until_complete(work)
-
-
-def ladder_point(window: Window, row: int, side: Side) -> QPoint:
-    _, bid_end, price_end, _ = window.ladder._columns()
-    x = bid_end - 20 if side is Side.BUY else price_end + 20
-    return QPoint(int(x), HEAD + TOOLS + row * ROW + ROW // 2)
-
-
-async def ready(terminal: Terminal, window: Window) -> None:
-    account = await until(lambda: terminal.accounts.focus, "an account")
-    await until(lambda: account.state is AccountState.READY, "the account to be ready")
-    await until(lambda: window.feed is not None and window.feed.sync.live, "a live book")
-    await until(lambda: window.ladder.rows is not None and window.ladder.rows.top is not None, "rows in the ladder")
-    await until(lambda: account.id in terminal.desk._inquiry.reconciled, "the comparison with the journal")
 
 
 def test_first_start_click_fill_and_cancel(loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ ORDER_COLUMNS = (
         "Amount",
         lambda o: _amount(o.amount, o.instrument),
         "number",
-        80,
+        100,
         sort=lambda o: float(o.amount or 0),
     ),
     Column("", lambda o: f"{_filled(o):.0%}", "bar", 60, sort=_filled, extra=_filled),
@@ -249,7 +249,9 @@ FILL_COLUMNS = (
         100,
         sort=lambda f: float(f.fill.amount),
     ),
-    Column("Value", lambda f: _money(f.instrument.quote_value(f.fill.price, f.fill.amount), f.instrument), "number", 140),
+    Column(
+        "Value", lambda f: _money(f.instrument.quote_value(f.fill.price, f.fill.amount), f.instrument), "number", 140
+    ),
     Column(
         "Fee", lambda f: f"{figure(f.fill.fee, 8)} {f.fill.fee_asset}" if f.fill.fee is not None else DASH, "text", 150
     ),

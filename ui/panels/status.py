@@ -120,6 +120,7 @@ class Health(Panel):
         self.chips = QButtonGroup(self)
         row = QHBoxLayout()
         row.setContentsMargins(8, 3, 8, 3)
+        row.setSpacing(6)
         for index, (name, page) in enumerate((("Connections", self.table), ("Books", self.books))):
             chip = QPushButton(name)
             chip.setCheckable(True)
@@ -129,6 +130,7 @@ class Health(Panel):
             row.addWidget(chip)
             self.pages.addWidget(page)
         self.chips.idClicked.connect(self.pages.setCurrentIndex)
+        row.addSpacing(8)
         row.addWidget(self.summary, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

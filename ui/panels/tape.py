@@ -66,7 +66,7 @@ class Tape(Painted):
             self._waiting += [trade for trade in trades if trade.amount >= self.smallest]
         if not self._waiting:
             return
-        if self.underMouse():
+        if self.underMouse() and self._rows:
             if self.held != len(self._waiting):
                 self.held = len(self._waiting)
                 self.update()
@@ -152,7 +152,10 @@ class Tape(Painted):
         metrics = theme.metrics("caption")
         if self.held:
             painter.setPen(theme["warn"])
-            painter.drawText(QPointF(8, top + 15), f"Held while you point at it, {self.held} wait")
+            painter.drawText(
+                QPointF(8, top + 15),
+                f"Held while you point here, {self.held} wait" if self.width() > 230 else f"Held, {self.held} wait",
+            )
         else:
             left, right = figure(self._bought, 1), figure(self._sold, 1)
             painter.setPen(theme["buy"])
@@ -166,7 +169,9 @@ class Tape(Painted):
                 split = wide * self._bought / total
                 painter.fillRect(QRectF(x, top + 10, split, 2), theme["buy"])
                 painter.fillRect(QRectF(x + split + 1, top + 10, wide - split - 1, 2), theme["sell"])
-        for limit, box in zip(self._chips, self._boxes(), strict=True):
+        for index, (limit, box) in enumerate(zip(self._chips, self._boxes(), strict=True)):
+            if index and not limit:
+                continue  # no sizes are known yet to choose from
             chosen = limit == self.smallest
             painter.setPen(theme.accent if chosen else theme["line.strong"])
             painter.setBrush(theme["surface.selected"] if chosen else theme["surface.panel"])

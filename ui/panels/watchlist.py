@@ -52,11 +52,23 @@ class Watchlist(Painted):
     def __init__(self, theme: Theme, terminal: Terminal) -> None:
         super().__init__(theme)
         self.terminal = terminal
-        self.current: tuple[str, Environment] | None = None
+        self._current: tuple[str, Environment] | None = None
         self.rows: list[_Row] = []
         self._hover = -1
         self._seen: tuple[object, ...] = ()
         self._first = 0  # the row on top, when there are more than fit
+
+    @property
+    def current(self) -> tuple[str, Environment] | None:
+        """What the linked panels show."""
+        return self._current
+
+    @current.setter
+    def current(self, name: tuple[str, Environment]) -> None:
+        self._current = name
+        if name in self._names:
+            self._reveal(self._names.index(name))
+        self.update()
 
     @property
     def keys(self) -> list[str]:
@@ -152,6 +164,10 @@ class Watchlist(Painted):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """No empty place below while rows are hidden above."""
         self._scroll(self._first)
+
+    def _reveal(self, index: int) -> None:
+        fit = max(1, self.height() // ROW)
+        self._scroll(min(max(self._first, index - fit + 1), index))
 
     def _scroll(self, first: int) -> None:
         self._first = max(0, min(first, len(self.rows) - max(1, self.height() // ROW)))
@@ -261,8 +277,6 @@ class Watchlist(Painted):
         if event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
             step = -1 if event.key() == Qt.Key.Key_Up else 1
             index = max(0, min(len(names) - 1, index + step))
-            fit = max(1, self.height() // ROW)
-            self._scroll(min(max(self._first, index - fit + 1), index))
             self._choose(index)
         elif event.key() == Qt.Key.Key_Delete and self.current in names:
             self.remove(*self.current)

@@ -1,0 +1,20 @@
+"""The loop of Qt and asyncio that the end-to-end tests run in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from PySide6.QtWidgets import QApplication
+from qasync import QEventLoop
+
+
+@pytest.fixture
+def loop(qapp: QApplication) -> Iterator[QEventLoop]:
+    """Ours for one test."""
+    found = QEventLoop(qapp)
+    asyncio.set_event_loop(found)
+    yield found
+    found.close()
+    asyncio.set_event_loop(None)

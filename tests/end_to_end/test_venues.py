@@ -1,0 +1,257 @@
+"""Every venue of this build in the real window: practice started from the browser, an order traded by click, faults seen."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from qasync import QEventLoop
+
+from app.accounts import AccountState
+from app.markets import Feed
+from app.orders import Order, OrderState
+from app.terminal import Terminal
+from connectors import catalogue
+from connectors.contract import Environment
+from connectors.model import InstrumentStatus, Market, OrderKind, Side, Unit
+from tests.end_to_end.stage import ladder_point, play, practise, press, ready, until
+from ui.panels.ticket import PLAIN
+from ui.window import Window
+
+
+async def click_through_the_touch(terminal: Terminal, window: Window) -> Order:
+    """Click in the bid column at the best ask, so that the order is filled; tries again when the market ran away."""
+    known = set(terminal.desk.orders)
+    feed, ladder = window.feed, window.ladder
+    assert feed is not None
+    for _ in range(20):
+        rows = ladder.rows
+        assert rows is not None
+        ladder._tool("centre")
+        best = feed.book.best_ask
+        row = None if best is None else rows.row_of(best[0], Side.SELL)
+        if row is None or not feed.sync.live:
+            await asyncio.sleep(0.05)
+            continue
+        QTest.mouseClick(ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, max(0, row - 1), Side.BUY))
+        new = [order for key, order in terminal.desk.orders.items() if key not in known]
+        if not new:
+            assert "not sent" in ladder.said, ladder.said
+            await asyncio.sleep(0.6)  # the guard takes a quick repetition for a slip
+            continue
+        order = new[0]
+        await until(lambda order=order: order.venue_id or order.is_final, "an answer")
+        known.add(order.id)
+        if order.filled > 0 or order.is_final:
+            return order
+        await asyncio.sleep(0.6)
+        if order.filled > 0:
+            return order
+        terminal.desk.cancel(order.id)
+        await until(lambda order=order: order.is_final, "the cancel")
+    raise AssertionError("no click met the market")
+
+
+def test_each_venue_is_opened_from_the_browser_and_trades_by_click(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given the first start, when practice is started venue by venue, then each shows its book and fills a click."""
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        for slug in catalogue.slugs():
+            account = await practise(terminal, window, slug)
+            feed = window.feed
+            assert feed is not None
+            assert feed.account is account
+            assert account.venue.name in window._badge.text()
+            if not terminal.desk.armed(Environment.PRACTICE):
+                window.toggle_armed()
+            order = await click_through_the_touch(terminal, window)
+            assert order.account == account.id
+            await until(lambda order=order: order.filled > 0, f"a fill at {slug}")
+            await until(lambda order=order: order.state is OrderState.FILLED or not order.is_final, "a state")
+            await until(
+                lambda order=order: any(own.order == order.id for own in terminal.desk.fills), "the fill itself"
+            )
+            await until(lambda order=order: order in window.orders.table.rows.rows, "the order in the table")
+        running = [account for account in terminal.accounts.accounts.values() if account.state is AccountState.READY]
+        assert len(running) == len(catalogue.slugs())
+        assert len({row.feed.account.id for row in window.watchlist.rows}) == len(running)
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+@pytest.mark.parametrize("slug", catalogue.slugs())
+def test_the_ticket_offers_what_the_family_has_and_nothing_else(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slug: str
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        ticket = window.ticket
+        shown: set[tuple[str, Market, Unit]] = set()
+        for instrument in account.instruments.values():
+            kind_of_market = (instrument.family, instrument.market, instrument.unit)
+            if kind_of_market in shown or instrument.status is not InstrumentStatus.TRADING:
+                continue
+            shown.add(kind_of_market)
+            window.show_instrument(instrument.key, Environment.PRACTICE)
+            able = account.venue.family(instrument.family).capabilities
+            wanted = able.kinds & instrument.kinds
+            assert {kind for _, kind in ticket._offered()} == wanted
+            assert ticket.kinds.button(1).isVisibleTo(ticket) == (OrderKind.MARKET in wanted)
+            assert ticket.more.isVisibleTo(ticket) == any(kind not in PLAIN for kind in wanted)
+            assert {ticket.tif.itemText(index).lower() for index in range(ticket.tif.count())} == set(able.tifs)
+            assert ticket.post_only.isVisibleTo(ticket) == able.post_only
+            contract = instrument.market is not Market.SPOT
+            assert ticket.reduce_only.isVisibleTo(ticket) == (able.reduce_only and contract)
+            assert ticket.leverage.isVisibleTo(ticket) == (able.leverage and contract)
+            expected = instrument.base if instrument.unit is Unit.BASE else "Contracts"
+            assert ticket.units.buttons()[0].text() == expected
+            assert ticket.price.step == instrument.tick
+        assert shown
+
+    play(loop, tmp_path, monkeypatch, starting(slug, scenario))
+
+
+def starting(slug: str, scenario: Any) -> Any:
+    """`scenario` with the venue in use instead of the first one."""
+
+    async def prepared(terminal: Terminal, window: Window) -> None:
+        await practise(terminal, window, slug)
+        await scenario(terminal, window)
+
+    return prepared
+
+
+FAULTS = {
+    "a dropped update": ("drop_next", "gaps"),
+    "an update twice": ("duplicate_next", "duplicates"),
+    "a cut frame": ("malformed_next", ""),
+    "a wrong checksum": ("miscount_next", "checksums_failed"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("slug", catalogue.slugs())
+def test_what_goes_wrong_with_a_book_is_seen_in_the_health_panel(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slug: str, fault: str
+) -> None:
+    """given a proven book, when the venue's feed is bent, then the panel counts it and the book is proven again."""
+    name, counter = FAULTS[fault]
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        feed = window.feed
+        assert feed is not None
+        assert account.server is not None
+        rule = feed.sync.rule
+        if counter == "checksums_failed" and rule.checksum is None:
+            return  # this venue sends none; that there is nothing to count is said by a dash
+        window.show_proof()
+        assert window.health.books.chosen[0] is feed
+        before = seen(window, feed)
+        setattr(account.server.faults, name, 3)
+        await until(lambda: not getattr(account.server.faults, name), "the fault to happen")
+        # several books share the connection, so what is counted may be another one's
+        await until(
+            lambda: any(changed(terminal, window, row, counter) for row in terminal.markets.feeds), "a trace of it"
+        )
+        await until(lambda: all(row.sync.live for row in terminal.markets.feeds), "all books proven again")
+        window.health.refresh(0.0)
+        assert before[0]
+        assert all(found.shape != "half" for _, found in window.health.books.rows.rows)
+
+    def changed(terminal: Terminal, window: Window, row: Feed, counter: str) -> bool:
+        window.health.refresh(0.0)
+        links = [health for account in terminal.accounts.accounts.values() for health in account.health()]
+        unknown = sum(health.unknown for health in links)
+        shown = int(window.health.summary.text().rpartition("; ")[2].split()[0])
+        assert shown == unknown
+        counters = row.sync.counters
+        told = counters.gaps + counters.resyncs + unknown
+        return bool((counter and getattr(counters, counter)) or told)
+
+    def seen(window: Window, feed: Feed) -> tuple[str, str]:
+        row = next(row for row in window.health.books.rows.rows if row[0] is feed)
+        return row[1].word, row[1].sentence
+
+    play(loop, tmp_path, monkeypatch, starting(slug, scenario))
+
+
+def test_an_account_that_stops_greys_its_books_and_comes_back_with_them(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        watched = window.watchlist.keys
+        window.show_connector("binance")
+        press(window.browser.detail, "Stop practice at Binance")
+        await until(lambda: account.state is AccountState.OFF, "the stop")
+        feed = window.feed
+        assert feed is not None
+        assert not feed.sync.live
+        assert window.watchlist.keys == watched
+        press(window.browser.detail, "Start practice at Binance")
+        await until(lambda: account.state is AccountState.READY, "the start")
+        await until(lambda: window.feed is not None and window.feed.sync.live, "a live book again")
+        before = window.feed.book.version  # ty: ignore[unresolved-attribute] - seen just above
+        await until(lambda: window.feed.book.version > before + 5, "depth that moves")  # ty: ignore[unresolved-attribute]
+        await until(lambda: all(row.feed.sync.live for row in window.watchlist.rows), "every watched book")
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_accounts_watchlist_and_layout_come_back_after_a_restart(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [slug for slug in catalogue.slugs() if slug != "binance"]
+    if not others:
+        pytest.skip("only one venue is in this build")
+    kept: dict[str, Any] = {}
+
+    async def first(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        await practise(terminal, window, others[0])
+        window._docks["tape"].toggleView(False)
+        kept["watched"] = window.watchlist.keys
+
+    async def second(terminal: Terminal, window: Window) -> None:
+        accounts = terminal.accounts.accounts
+        assert set(accounts) == {"binance:practice", f"{others[0]}:practice"}
+        await until(lambda: all(account.state is AccountState.READY for account in accounts.values()), "both accounts")
+        assert sorted(window.watchlist.keys) == sorted(kept["watched"])
+        assert window._docks["tape"].isClosed()
+        assert not window._docks["ladder"].isClosed()
+
+    play(loop, tmp_path, monkeypatch, first)
+    play(loop, tmp_path, monkeypatch, second)
+
+
+@pytest.mark.parametrize("broken", ["not base64 at all", "bm90IGEgbGF5b3V0"])
+def test_a_broken_saved_layout_is_replaced_and_kept_aside(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    async def spoil(terminal: Terminal, window: Window) -> None:
+        await asyncio.sleep(0)
+
+    async def look(terminal: Terminal, window: Window) -> None:
+        aside = list(terminal.settings.config.glob("layout-Trade.broken-*"))
+        assert [path.read_text(encoding="utf-8") for path in aside] == [broken]
+        assert "broken" in window._notices.text()
+        assert aside[0].name in window._notices.text()
+        for panel_id in ("depth", "ladder", "ticket", "watchlist"):
+            assert window._docks[panel_id].isVisible()
+
+    play(loop, tmp_path, monkeypatch, spoil)
+    path = tmp_path / "config" / "settings.json"
+    import json
+
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings.setdefault("layouts", {})["Trade"] = broken
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    play(loop, tmp_path, monkeypatch, look)
