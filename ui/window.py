@@ -436,11 +436,15 @@ class Window(QMainWindow):
 
     def _restore(self, name: str, kept: str) -> bool:
         """Take a saved layout. A broken one is put aside, told, and not used."""
+        if any(dock.dockAreaWidget() is None for dock in self._docks.values()):
+            self._arrange(name)  # the manager restores only what it has seen before
         try:
             state = base64.b64decode(kept, validate=True)
             good = self.docks.restoreState(QByteArray(state))
         except ValueError:
             good = False
+        if good:
+            self._sizes = []
         if good and any(not dock.isClosed() and dock.dockAreaWidget() is not None for dock in self._docks.values()):
             return True
         try:

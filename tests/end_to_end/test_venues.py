@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from qasync import QEventLoop
 
-from app.accounts import AccountState
-from app.markets import Feed
+from app.accounts import Account, AccountState
 from app.orders import Order, OrderState
 from app.terminal import Terminal
 from connectors import catalogue
-from connectors.contract import Environment
+from connectors.contract import Environment, Link
 from connectors.model import InstrumentStatus, Market, OrderKind, Side, Unit
 from tests.end_to_end.stage import ladder_point, play, practise, press, ready, until
 from ui.panels.ticket import PLAIN
@@ -69,6 +70,9 @@ def test_each_venue_is_opened_from_the_browser_and_trades_by_click(
             assert feed is not None
             assert feed.account is account
             assert account.venue.name in window._badge.text()
+            ticket_offers_what_the_family_has(window, account)
+            window.show_instrument(feed.instrument.key, Environment.PRACTICE)
+            await until(lambda: window.feed is not None and window.feed.sync.live, "the book again")
             if not terminal.desk.armed(Environment.PRACTICE):
                 window.toggle_armed()
             order = await click_through_the_touch(terminal, window)
@@ -86,101 +90,84 @@ def test_each_venue_is_opened_from_the_browser_and_trades_by_click(
     play(loop, tmp_path, monkeypatch, scenario)
 
 
-@pytest.mark.parametrize("slug", catalogue.slugs())
-def test_the_ticket_offers_what_the_family_has_and_nothing_else(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slug: str
-) -> None:
-    async def scenario(terminal: Terminal, window: Window) -> None:
-        account = await ready(terminal, window)
-        ticket = window.ticket
-        shown: set[tuple[str, Market, Unit]] = set()
-        for instrument in account.instruments.values():
-            kind_of_market = (instrument.family, instrument.market, instrument.unit)
-            if kind_of_market in shown or instrument.status is not InstrumentStatus.TRADING:
-                continue
-            shown.add(kind_of_market)
-            window.show_instrument(instrument.key, Environment.PRACTICE)
-            able = account.venue.family(instrument.family).capabilities
-            wanted = able.kinds & instrument.kinds
-            assert {kind for _, kind in ticket._offered()} == wanted
-            assert ticket.kinds.button(1).isVisibleTo(ticket) == (OrderKind.MARKET in wanted)
-            assert ticket.more.isVisibleTo(ticket) == any(kind not in PLAIN for kind in wanted)
-            assert {ticket.tif.itemText(index).lower() for index in range(ticket.tif.count())} == set(able.tifs)
-            assert ticket.post_only.isVisibleTo(ticket) == able.post_only
-            contract = instrument.market is not Market.SPOT
-            assert ticket.reduce_only.isVisibleTo(ticket) == (able.reduce_only and contract)
-            assert ticket.leverage.isVisibleTo(ticket) == (able.leverage and contract)
-            expected = instrument.base if instrument.unit is Unit.BASE else "Contracts"
-            assert ticket.units.buttons()[0].text() == expected
-            assert ticket.price.step == instrument.tick
-        assert shown
-
-    play(loop, tmp_path, monkeypatch, starting(slug, scenario))
+def ticket_offers_what_the_family_has(window: Window, account: Account) -> None:
+    """Kinds, times in force and options of each sort of instrument are those of its family, no more and no less."""
+    ticket = window.ticket
+    shown: set[tuple[str, Market, Unit]] = set()
+    for instrument in account.instruments.values():
+        sort = (instrument.family, instrument.market, instrument.unit)
+        if sort in shown or instrument.status is not InstrumentStatus.TRADING:
+            continue
+        shown.add(sort)
+        window.show_instrument(instrument.key, Environment.PRACTICE)
+        able = account.venue.family(instrument.family).capabilities
+        wanted = able.kinds & instrument.kinds
+        assert {kind for _, kind in ticket._offered()} == wanted
+        assert ticket.kinds.button(1).isVisibleTo(ticket) == (OrderKind.MARKET in wanted)
+        assert ticket.more.isVisibleTo(ticket) == any(kind not in PLAIN for kind in wanted)
+        assert {ticket.tif.itemText(index).lower() for index in range(ticket.tif.count())} == set(able.tifs)
+        assert ticket.post_only.isVisibleTo(ticket) == able.post_only
+        contract = instrument.market is not Market.SPOT
+        assert ticket.reduce_only.isVisibleTo(ticket) == (able.reduce_only and contract)
+        assert ticket.leverage.isVisibleTo(ticket) == (able.leverage and contract)
+        assert ticket.units.buttons()[0].text() == (instrument.base if instrument.unit is Unit.BASE else "Contracts")
+        assert ticket.price.step == instrument.tick
+    assert shown
 
 
-def starting(slug: str, scenario: Any) -> Any:
-    """`scenario` with the venue in use instead of the first one."""
-
-    async def prepared(terminal: Terminal, window: Window) -> None:
-        await practise(terminal, window, slug)
-        await scenario(terminal, window)
-
-    return prepared
-
-
-FAULTS = {
-    "a dropped update": ("drop_next", "gaps"),
-    "an update twice": ("duplicate_next", "duplicates"),
-    "a cut frame": ("malformed_next", ""),
-    "a wrong checksum": ("miscount_next", "checksums_failed"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("slug", catalogue.slugs())
 def test_what_goes_wrong_with_a_book_is_seen_in_the_health_panel(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slug: str, fault: str
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slug: str
 ) -> None:
-    """given a proven book, when the venue's feed is bent, then the panel counts it and the book is proven again."""
-    name, counter = FAULTS[fault]
+    """given proven books, when the venue's feed is bent, then the panel counts it and the books are proven again."""
 
     async def scenario(terminal: Terminal, window: Window) -> None:
-        account = await ready(terminal, window)
-        feed = window.feed
+        await ready(terminal, window)
+        account = await practise(terminal, window, slug)
+        feed, server = window.feed, account.server
         assert feed is not None
-        assert account.server is not None
-        rule = feed.sync.rule
-        if counter == "checksums_failed" and rule.checksum is None:
-            return  # this venue sends none; that there is nothing to count is said by a dash
+        assert server is not None
         window.show_proof()
+        await until(lambda: window.health.books.chosen is not None, "the book in the panel")
         assert window.health.books.chosen[0] is feed
-        before = seen(window, feed)
-        setattr(account.server.faults, name, 3)
-        await until(lambda: not getattr(account.server.faults, name), "the fault to happen")
-        # several books share the connection, so what is counted may be another one's
-        await until(
-            lambda: any(changed(terminal, window, row, counter) for row in terminal.markets.feeds), "a trace of it"
-        )
-        await until(lambda: all(row.sync.live for row in terminal.markets.feeds), "all books proven again")
-        window.health.refresh(0.0)
-        assert before[0]
-        assert all(found.shape != "half" for _, found in window.health.books.rows.rows)
+        rule = feed.sync.rule
+        proven = rule.checksum is not None or rule.link is not Link.NONE
+        bent = {"malformed_next": "unknown"}
+        if proven:
+            bent["drop_next"] = "gaps" if rule.link is not Link.NONE else "not_equal"
+        if rule.checksum is not None:
+            bent["miscount_next"] = "not_equal"
+        for fault, trace in bent.items():
+            before = shown(window, account)[trace]
+            setattr(server.faults, fault, 2)
+            await until(lambda fault=fault: not getattr(server.faults, fault), f"{fault} to happen")
+            await until(
+                lambda trace=trace, before=before: shown(window, account)[trace] > before, f"{trace} in the panel"
+            )
+            await until(lambda: shown(window, account)["doubt"] == 0, "all books proven again")
+        assert shown(window, account)["repaired"] > 0
 
-    def changed(terminal: Terminal, window: Window, row: Feed, counter: str) -> bool:
-        window.health.refresh(0.0)
-        links = [health for account in terminal.accounts.accounts.values() for health in account.health()]
-        unknown = sum(health.unknown for health in links)
-        shown = int(window.health.summary.text().rpartition("; ")[2].split()[0])
-        assert shown == unknown
-        counters = row.sync.counters
-        told = counters.gaps + counters.resyncs + unknown
-        return bool((counter and getattr(counters, counter)) or told)
+    def shown(window: Window, account: Account) -> dict[str, int]:
+        """What the panel says of one account, read from its cells."""
+        health = window.health
+        health.refresh(time.monotonic())
+        books = [row for row in health.books.rows.rows if row[0].account is account]
+        links = [row for row in health.table.rows.rows if row[0] is account]
+        cell = {column.name: column for column in (*health.books.rows.columns, *health.table.rows.columns)}
 
-    def seen(window: Window, feed: Feed) -> tuple[str, str]:
-        row = next(row for row in window.health.books.rows.rows if row[0] is feed)
-        return row[1].word, row[1].sentence
+        def total(name: str, rows: list[Any]) -> int:
+            return sum(int(cell[name].text(row)) for row in rows)
 
-    play(loop, tmp_path, monkeypatch, starting(slug, scenario))
+        parts = [cell["Equal / not"].text(row).partition(" / ")[2] for row in books]
+        return {
+            "unknown": total("Not understood", links),
+            "gaps": total("Gaps", links),
+            "repaired": total("Repaired", books),
+            "not_equal": sum(int(part) for part in parts if part),
+            "doubt": sum(row[1].colour == "warn" for row in books),
+        }
+
+    play(loop, tmp_path, monkeypatch, scenario)
 
 
 def test_an_account_that_stops_greys_its_books_and_comes_back_with_them(
@@ -198,9 +185,9 @@ def test_an_account_that_stops_greys_its_books_and_comes_back_with_them(
         assert window.watchlist.keys == watched
         press(window.browser.detail, "Start practice at Binance")
         await until(lambda: account.state is AccountState.READY, "the start")
-        await until(lambda: window.feed is not None and window.feed.sync.live, "a live book again")
-        before = window.feed.book.version  # ty: ignore[unresolved-attribute] - seen just above
-        await until(lambda: window.feed.book.version > before + 5, "depth that moves")  # ty: ignore[unresolved-attribute]
+        await until(lambda: window.feed is feed and feed.sync.live, "a live book again")
+        before = feed.book.version
+        await until(lambda: feed.book.version > before + 5, "depth that moves")
         await until(lambda: all(row.feed.sync.live for row in window.watchlist.rows), "every watched book")
 
     play(loop, tmp_path, monkeypatch, scenario)
@@ -249,8 +236,6 @@ def test_a_broken_saved_layout_is_replaced_and_kept_aside(
 
     play(loop, tmp_path, monkeypatch, spoil)
     path = tmp_path / "config" / "settings.json"
-    import json
-
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings.setdefault("layouts", {})["Trade"] = broken
     path.write_text(json.dumps(settings), encoding="utf-8")
