@@ -546,7 +546,15 @@ class Window(QMainWindow):
             bytes(self.docks.saveState().data())
         ).decode()
         if not self.terminal.is_replay:
+            self._keep_accounts()
             self._save()
+
+    def _keep_accounts(self) -> None:
+        self.terminal.settings.preferences.accounts = [
+            name
+            for name, account in self.terminal.accounts.accounts.items()
+            if account.state not in (AccountState.OFF, AccountState.FAILED)
+        ]
 
     def _menu(self) -> None:
         menu = QMenu(self)
@@ -605,12 +613,9 @@ class Window(QMainWindow):
 
     def _account_toggled(self, account_id: str) -> None:
         """An account was started or stopped by hand: it is remembered for the next start."""
-        accounts = self.terminal.accounts.accounts
-        self.terminal.settings.preferences.accounts = [
-            name for name, account in accounts.items() if account.state is not AccountState.OFF
-        ]
+        self._keep_accounts()
         self._save()
-        account = accounts.get(account_id)
+        account = self.terminal.accounts.accounts.get(account_id)
         if account is None:
             return
         if account.state is AccountState.FAILED:

@@ -86,7 +86,7 @@ class AccountsPanel(Panel):
     def __init__(self, theme: Theme, terminal: Terminal) -> None:
         super().__init__(theme)
         self.terminal = terminal
-        self.table = RowTable(theme, ACCOUNT_COLUMNS, "Accounts")
+        self.table = RowTable(theme, ACCOUNT_COLUMNS, "Accounts", key=lambda account: account.id)
         self.table.doubleClicked.connect(lambda _: self._use())
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_limits())
         self.start, self.stop, self.use = QPushButton("Start"), QPushButton("Stop"), QPushButton("Use")
