@@ -23,7 +23,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.journal import FillRecord, Intent, Journal, JournalUnavailable, Note, Record
 from app.orders import Draft, Event, Moment, Order
-from connectors.model import Fill, Instrument, OrderKind, OrderRequest, OrderStatus, OrderUpdate, TimeInForce
+from connectors.model import Fill, Instrument, OrderKind, OrderRequest, OrderStatus, OrderUpdate, TimeInForce, plain
 
 if TYPE_CHECKING:
     from app.accounts import Account, Accounts
@@ -460,4 +460,4 @@ def request_of(order: Order) -> OrderRequest:
 def order_name(order: Order) -> str:
     """A short name for messages: "Buy 0.5 BTC-USDT"."""
     amount = order.amount if order.amount is not None else order.quote_amount
-    return f"{order.side.value.capitalize()} {amount} {order.instrument.symbol}"
+    return f"{order.side.value.capitalize()} {plain(amount) if amount is not None else ''} {order.instrument.symbol}"

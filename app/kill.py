@@ -157,8 +157,8 @@ class Kill(QObject):
         line.left = left
         if failures:
             raise failures[0]
-        line.text = f"{left} orders cancelled, waiting for its word" if left else ""
         if left:
+            line.text = f"listed {left} open orders; cancelled, waiting for its word"
             return False
         return await self._nothing_on_its_way(account, line)
 

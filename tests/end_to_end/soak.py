@@ -112,23 +112,26 @@ async def rounds(slug: str, home: Path, *, kills: int, until: float, seed: int) 
     async with exchange_of(slug, faults=faults, seed=seed) as server:
         server.fund(ACCOUNT)
         trading = Trading(server, home, instruments_of(server))
-        while tally.kills < kills and time.monotonic() < until:
-            await trading.launch()
-            if chance.random() < EARLY and tally.kills:
-                await asyncio.sleep(chance.uniform(0.5, 3.0))
-            else:
-                await trading.hears("ready")
-                await check(server, trading, tally)
-                await trading.tell("trade", seed=chance.randrange(2**32), actions=ACTIONS)
-                disturbing = asyncio.ensure_future(disturb(server, chance, tally))
-                await asyncio.sleep(chance.uniform(*LIVES))
-                disturbing.cancel()
-                await asyncio.gather(disturbing, return_exceptions=True)
+        try:
+            while tally.kills < kills and time.monotonic() < until:
+                await trading.launch()
+                if chance.random() < EARLY and tally.kills:
+                    await asyncio.sleep(chance.uniform(0.5, 3.0))
+                else:
+                    await trading.hears("ready")
+                    await check(server, trading, tally)
+                    await trading.tell("trade", seed=chance.randrange(2**32), actions=ACTIONS)
+                    disturbing = asyncio.ensure_future(disturb(server, chance, tally))
+                    await asyncio.sleep(chance.uniform(*LIVES))
+                    disturbing.cancel()
+                    await asyncio.gather(disturbing, return_exceptions=True)
+                await trading.kill()
+                tally.kills += 1
+            await trading.start()
+            await check(server, trading, tally)
+            await trading.stop()
+        finally:
             await trading.kill()
-            tally.kills += 1
-        await trading.start()
-        await check(server, trading, tally)
-        await trading.stop()
         tally.orders = len(all_orders(server))
         tally.executions = len(server.exchange.fills(ACCOUNT, limit=1_000_000))
         tally.lost_answers = faults.lost

@@ -1,0 +1,369 @@
+"""The desk with the real connector and the practice exchange over real sockets, in one process and without a window."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.accounts import Account
+from app.desk import Desk, Draft, Order, OrderState
+from app.guard import Limits
+from app.kill import Round
+from app.settings import Settings
+from app.terminal import Terminal
+from connectors.contract import Environment
+from connectors.model import OrderKind, OrderStatus, Side
+from connectors.practice.server import PracticeServer
+from connectors.practice.terms import NewOrder
+from tests.end_to_end.rig import ACCOUNT, all_orders, exchange_of, until
+
+KEY = "binance:practice"
+SPOT, PERP = "binance:spot:BTC-USDT", "binance:perp:BTC-USDT"
+
+
+class Scene:
+    """A terminal at a practice exchange that runs on when the terminal is gone."""
+
+    def __init__(self, server: PracticeServer, terminal: Terminal) -> None:
+        self.server = server
+        self.terminal = terminal
+        self.desk: Desk = terminal.desk
+        self.said: list[str] = []
+        self.desk.message.connect(lambda notice: self.said.append(f"{notice.level}: {notice.text}"))
+
+    @property
+    def account(self) -> Account:
+        """The one account."""
+        return self.terminal.accounts.accounts[KEY]
+
+    async def ready(self, *keys: str) -> None:
+        """Compared with the journal, and every book live."""
+        feeds = [self.terminal.markets.open(key, Environment.PRACTICE) for key in keys]
+        await until(lambda: KEY in self.desk._inquiry.reconciled and self.account.can_trade, "the comparison")
+        await until(lambda: all(feed is not None and feed.sync.live for feed in feeds), "live books")
+
+    def place(self, key: str = SPOT, price: str = "62000", amount: str = "0.002", **more: Any) -> Order:
+        """Place a limit order to buy."""
+        draft = Draft(
+            account=KEY,
+            instrument=self.account.instruments[key],
+            side=Side.BUY,
+            kind=OrderKind.LIMIT,
+            amount=Decimal(amount),
+            price=Decimal(price),
+            **more,
+        )
+        return self.desk.orders[self.desk.place(draft)]
+
+    async def works(self, order: Order) -> Order:
+        """Wait until it stands in the book."""
+        await until(lambda: order.state is OrderState.OPEN, "the order to work")
+        return order
+
+
+@asynccontextmanager
+async def terminal_at(server: PracticeServer, home: Path, *, dead_man: float = 0.0) -> AsyncGenerator[Scene]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FATHOM_HOME", str(home))
+        settings = Settings()
+    settings.preferences.accounts = [KEY]
+    settings.preferences.limits[KEY] = Limits(repeat_seconds=None, orders_per_second=None)
+    settings.preferences.dead_man[KEY] = dead_man
+    terminal = Terminal(settings=settings)
+    terminal.accounts.served["binance"] = (server.hosts, server.credentials)
+    scene = Scene(server, terminal)
+    try:
+        await terminal.start()
+        yield scene
+    finally:
+        await terminal.stop()
+
+
+def theirs(server: PracticeServer, order: Order) -> Any:
+    """What the exchange has of an order."""
+    return next(row for row in all_orders(server) if str(row.id) == order.venue_id)
+
+
+async def test_kill_cancels_what_the_desk_never_heard_of_too_and_reports_account_by_account(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT, PERP)
+        scene.desk.arm(Environment.PRACTICE)
+        spot, perp = await scene.works(scene.place()), await scene.works(scene.place(PERP))
+        server.faults.stalled = True  # so the desk hears nothing of these
+        for number, key in enumerate(("spot:ETH-USDT", "perp:ETH-USDT")):
+            listing = server.exchange.listings[key]
+            name = f"elsewhere{number}"
+            price = listing.reference * Decimal("0.98")
+            terms = NewOrder(
+                key=key, side=Side.BUY, kind=OrderKind.LIMIT, price=price, amount=Decimal("0.1"), client_id=name
+            )
+            server.exchange.place(ACCOUNT, terms)
+        server.faults.stalled = False
+        report = await scene.desk.kill()
+        assert report == {KEY: "confirmed"}
+        assert not scene.desk.armed(Environment.PRACTICE)
+        assert all(row.status is OrderStatus.CANCELLED for row in all_orders(server))
+        assert len(all_orders(server)) == 4
+        assert spot.state is perp.state is OrderState.CANCELLED
+        assert scene.desk.killing.lines[KEY].text == "confirms: no open order"
+        assert any("confirms: no open order" in text for text in scene.said)
+        await scene.desk.journal.flush()
+        assert any(note.what == "kill" for note in await scene.desk.journal.notes())
+        later = await scene.works(scene.place())  # a confirmed kill holds up nothing
+        assert not later.is_final
+
+
+async def test_kill_goes_on_until_a_venue_that_cannot_be_reached_has_confirmed(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place())
+        server.faults.refuse = 1.0
+        killing = asyncio.ensure_future(scene.desk.kill())
+        line = await until(lambda: scene.desk.killing.lines.get(KEY), "a line in the report")
+        await until(lambda: line.state is Round.UNREACHABLE and line.rounds >= 2, "attempts that fail")
+        assert scene.desk.killing.active
+        assert "trying on" in line.text
+        assert order.state is OrderState.CANCELLING
+        problems = scene.desk.check(Draft(account=KEY, instrument=order.instrument, side=Side.BUY, price=order.price))
+        assert any("being cancelled" in problem.text for problem in problems)
+        server.faults.refuse = 0.0
+        assert await killing == {KEY: "confirmed"}
+        assert theirs(server, order).status is OrderStatus.CANCELLED
+
+
+async def test_an_order_on_its_way_when_kill_is_pressed_does_not_outlive_it(tmp_path: Path) -> None:
+    """given a request that is at the exchange's door, when everything is cancelled, then only its end is a confirmation."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        server.faults.hold = b"newClientOrderId"
+        order = scene.place()
+        await until(lambda: server.faults.held, "the request at the door")
+        killing = asyncio.ensure_future(scene.desk.kill())
+        line = await until(lambda: scene.desk.killing.lines.get(KEY), "a line in the report")
+        await until(lambda: line.rounds >= 2, "two rounds")
+        assert not killing.done()
+        assert "not settled" in line.text
+        server.faults.hold = b""
+        await killing
+        assert theirs(server, order).status is OrderStatus.CANCELLED
+        assert order.state is OrderState.CANCELLED
+
+
+async def test_an_order_that_is_written_down_when_kill_is_pressed_is_not_sent(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = scene.place()
+        await scene.desk.kill()
+        assert order.state is OrderState.CANCELLED
+        assert "Not sent" in order.text
+        assert all_orders(server) == []
+
+
+async def test_the_venue_cancels_by_itself_when_nobody_renews_its_switch(tmp_path: Path) -> None:
+    """given a dead man's switch, when the connection is gone without a word, then the venue cancels; spot has none and stays."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path, dead_man=1.5) as scene:
+        await scene.ready(SPOT, PERP)
+        perp, spot = await scene.works(scene.place(PERP)), await scene.works(scene.place())
+        created = server.exchange.now_ms
+        await until(lambda: server.exchange.now_ms > created + 3500, "more than two of its times")
+        assert theirs(server, perp).status is OrderStatus.OPEN  # it is renewed
+        scene.desk._dead_man.end(scene.account)
+        await until(lambda: theirs(server, perp).status is OrderStatus.CANCELLED, "the venue's own cancel")
+        await until(lambda: perp.state is OrderState.CANCELLED, "its news")
+        assert theirs(server, spot).status is OrderStatus.OPEN
+
+
+@pytest.mark.parametrize("releases", [True, False])
+async def test_a_normal_end_leaves_orders_if_the_trader_wants_it_so(tmp_path: Path, releases: bool) -> None:
+    async with exchange_of("binance") as server:
+        async with terminal_at(server, tmp_path, dead_man=1.0) as scene:
+            scene.terminal.settings.preferences.dead_man_releases = releases
+            await scene.ready(PERP)
+            perp = await scene.works(scene.place(PERP))
+            await until(lambda: scene.desk._dead_man._armed.get(KEY), "an armed switch")
+        ended = server.exchange.now_ms
+        await until(lambda: server.exchange.now_ms > ended + 2000, "twice its time")
+        assert theirs(server, perp).status is (OrderStatus.OPEN if releases else OrderStatus.CANCELLED)
+
+
+async def test_an_order_placed_elsewhere_appears_marked_and_can_be_cancelled(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        terms = NewOrder(
+            key="spot:BTC-USDT", side=Side.SELL, kind=OrderKind.LIMIT, price=Decimal(63500), amount=Decimal("0.01")
+        )
+        row = server.exchange.place(ACCOUNT, terms)
+        order = await until(lambda: next(iter(scene.desk.orders.values()), None), "the order of somebody else")
+        assert order.external
+        assert (order.side, order.amount, order.state) == (Side.SELL, Decimal("0.01"), OrderState.OPEN)
+        scene.desk.cancel(order.id)
+        await until(lambda: order.state is OrderState.CANCELLED, "its end")
+        assert server.exchange.order(ACCOUNT, row.id).status is OrderStatus.CANCELLED
+
+
+async def test_a_change_in_place_keeps_the_order(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(PERP)
+        order = await scene.works(scene.place(PERP))
+        scene.desk.amend(order.id, price=Decimal("62001.5"))
+        await until(lambda: order.price == Decimal("62001.5") and order.state is OrderState.OPEN, "the change")
+        (row,) = all_orders(server)
+        assert row.price == Decimal("62001.5")
+
+
+async def test_a_change_by_replacement_is_one_order_with_its_history(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place())
+        first = order.client_id
+        scene.desk.amend(order.id, price=Decimal(62001))
+        await until(lambda: order.price == Decimal(62001) and order.state is OrderState.OPEN, "the change")
+        assert [row.status for row in all_orders(server)] == [OrderStatus.CANCELLED, OrderStatus.OPEN]
+        assert len(scene.desk.orders) == 1
+        assert {"amend_asked", "replaced", "amend_done"} <= {moment.what for moment in order.history}
+        await scene.desk.journal.flush()
+        (record,) = await scene.desk.journal.orders()
+        assert record.client_ids == (first, order.client_id)
+        assert not record.final
+
+
+async def test_what_fills_while_it_is_being_replaced_is_not_asked_for_again(tmp_path: Path) -> None:
+    """given an order that fills in part before its cancel arrives, when it is replaced, then the new leg asks for the rest only."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place(amount="0.005", price="62799.95"))
+        server.faults.hold = b"orderId"
+        scene.desk.amend(order.id, price=Decimal(62798))
+        await until(lambda: server.faults.held, "the cancel at the door")
+        server.faults.stalled = True  # the fill is seen by nobody here
+        server.fund("taker")
+        terms = NewOrder(key="spot:BTC-USDT", side=Side.SELL, kind=OrderKind.MARKET, amount=Decimal("0.003"))
+        server.exchange.place("taker", terms)
+        server.faults.stalled = False
+        server.faults.hold = b""
+        await until(lambda: len(all_orders(server)) == 2, "the new leg")
+        await until(lambda: order.state in (OrderState.OPEN, OrderState.PARTLY_FILLED), "its acknowledgement")
+        first, second = all_orders(server)
+        assert (first.filled, second.amount) == (Decimal("0.003"), Decimal("0.002"))
+        assert (order.filled, order.amount) == (Decimal("0.003"), Decimal("0.005"))
+
+
+async def test_a_replacement_that_is_refused_leaves_less_and_never_more(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place(post_only=True))
+        bid = NewOrder(
+            key="spot:BTC-USDT", side=Side.SELL, kind=OrderKind.LIMIT, price=Decimal(62790), amount=Decimal(1)
+        )
+        server.faults.hold = b"newClientOrderId"
+        scene.desk.amend(order.id, price=Decimal(62799))
+        await until(lambda: server.faults.held, "the new leg at the door")
+        server.exchange.cancel_all("maker")  # the market moves: at its price the new leg would take now
+        server.exchange.place("maker", bid)
+        server.faults.hold = b""
+        await until(lambda: order.is_final, "the end")
+        assert order.state is OrderState.CANCELLED
+        assert "Cancelled for a change" in order.text
+        assert server.exchange.open_orders(ACCOUNT) == []
+
+
+async def test_a_cancel_during_a_replacement_sends_no_new_leg(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place())
+        server.faults.hold = b"orderId"
+        scene.desk.amend(order.id, price=Decimal(62001))
+        await until(lambda: server.faults.held, "the cancel at the door")
+        scene.desk.cancel(order.id)
+        server.faults.hold = b""
+        await until(lambda: order.state is OrderState.CANCELLED, "the end")
+        assert len(all_orders(server)) == 1
+
+
+async def test_a_cancel_of_an_order_in_doubt_is_pursued_once_it_is_found(tmp_path: Path) -> None:
+    """given an order whose answer is lost, when the trader cancels it, then it is found, cancelled, and never forgotten."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        server.faults.stalled = True
+        order = scene.place()
+        await until(lambda: all_orders(server), "the order at the exchange")
+        scene.desk.cancel(order.id)
+        await server.cut()
+        server.faults.stalled = False
+        await until(lambda: order.state is OrderState.CANCELLED, "its end")
+        assert theirs(server, order).status is OrderStatus.CANCELLED
+
+
+async def test_a_cancel_whose_answer_is_lost_says_how_long_ago_it_was_asked(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place())
+        server.faults.hold = b"orderId"
+        scene.desk.cancel(order.id)
+        await until(lambda: server.faults.held, "the cancel at the door")
+        await until(lambda: (order.waiting(int(scene.account.session._clock.ms())) or 0) > 0.5, "half a second")
+        assert order.state is OrderState.CANCELLING
+        scene.desk.ask_now(order.id)
+        server.faults.hold = b""
+        await until(lambda: order.state is OrderState.CANCELLED, "its end")
+
+
+async def test_fills_of_a_second_run_of_the_practice_exchange_are_news(tmp_path: Path) -> None:
+    """given a journal of an earlier practice exchange, then ids of the next one are taken for nothing that was."""
+    seen: list[set[str]] = []
+    for _ in range(2):
+        async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+            await scene.ready(SPOT)
+            scene.place(price="62900")
+            await until(lambda: scene.desk.fills, "an execution")
+            seen.append({name for own in scene.desk.fills for name in (own.fill.id, own.fill.venue_id)})
+    assert not seen[0] & seen[1]
+
+
+@pytest.mark.parametrize("kind", [OrderKind.STOP_LIMIT, OrderKind.STOP])
+async def test_a_conditional_order_lives_through_its_trigger_and_a_restart(tmp_path: Path, kind: OrderKind) -> None:
+    """given a venue that keeps conditional orders apart, when it triggers while nobody looks, then it is one order still."""
+    async with exchange_of("binance") as server:
+        async with terminal_at(server, tmp_path) as scene:
+            await scene.ready(PERP)
+            draft = Draft(
+                account=KEY,
+                instrument=scene.account.instruments[PERP],
+                side=Side.BUY,
+                kind=kind,
+                amount=Decimal("0.002"),
+                price=Decimal(63300) if kind.has_price else None,
+                trigger=Decimal(63000),
+            )
+            order = scene.desk.orders[scene.desk.place(draft)]
+            await until(lambda: order.state is OrderState.UNTRIGGERED, "its waiting")
+        lift(server)
+        async with terminal_at(server, tmp_path) as scene:
+            await scene.ready(PERP)
+            again = await until(lambda: scene.desk.orders.get(order.id), "the order of the first run")
+            await until(lambda: again.is_final, "its end")
+            assert again.state is OrderState.FILLED
+            assert again.filled == Decimal("0.002")
+            assert len(scene.desk.orders) == 1
+
+
+def lift(server: PracticeServer) -> None:
+    """Somebody buys the perpetual up through 63000, and offers more above."""
+    exchange = server.exchange
+    exchange.cancel_all("maker", "perp:BTC-USDT")
+    server.fund("taker")
+    sell = NewOrder(
+        key="perp:BTC-USDT", side=Side.SELL, kind=OrderKind.LIMIT, price=Decimal(63010), amount=Decimal("0.5")
+    )
+    exchange.place("maker", sell)
+    buy = NewOrder(
+        key="perp:BTC-USDT", side=Side.BUY, kind=OrderKind.LIMIT, price=Decimal(63010), amount=Decimal("0.1")
+    )
+    exchange.place("taker", buy)
+    exchange.advance(exchange.now_ms + 1)
