@@ -8,8 +8,9 @@ Source: the v2 guides of docs.kraken.com (book checksum, subscriptions), and tra
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -119,15 +120,20 @@ def checksum(book: OrderBook) -> int:
     """CRC32 over price and size of the ten best asks, then of the ten best bids, best first."""
     asks = map(book.text_asks.__getitem__, book.ask_prices[:10])
     bids = map(book.text_bids.__getitem__, book.bid_prices[:-11:-1])
-    return zlib.crc32("".join([price + size for side in (asks, bids) for price, size in side]).encode())
+    return zlib.crc32("".join(chain.from_iterable(chain(asks, bids))).encode())
 
 
-def side_of(rows: Sequence[tuple[str, str]]) -> tuple[list[Level], list[tuple[str, str]]]:
+def side_of(rows: Iterable[tuple[str, str]]) -> tuple[list[Level], list[tuple[str, str]]]:
     """Levels, and their digits for the checksum, of (price, size) as they were written."""
-    return (
-        [Level(float(price), float(size)) for price, size in rows],
-        [(digits(price), digits(size)) for price, size in rows],
-    )
+    levels, texts = [], []
+    for price, size in rows:
+        levels.append(Level(float(price), float(size)))
+        texts.append((digits(price), digits(size)))
+    return levels, texts
+
+
+def _side(rows: list[_Row]) -> tuple[list[Level], list[tuple[str, str]]]:
+    return side_of([(str(row.price), str(row.qty)) for row in rows]) if rows else ([], [])
 
 
 class KrakenMarketStream(Stream):
@@ -193,8 +199,8 @@ class KrakenMarketStream(Stream):
             return [Unknown(f"a book of type {body.type}", frame[:200])]
         events: list[Event] = []
         for row in body.data:
-            bids, bid_digits = side_of([(str(level.price), str(level.qty)) for level in row.bids])
-            asks, ask_digits = side_of([(str(level.price), str(level.qty)) for level in row.asks])
+            bids, bid_digits = _side(row.bids)
+            asks, ask_digits = _side(row.asks)
             texts = (bid_digits, ask_digits)
             if whole:  # its time is that of the last change, which may be long ago
                 depth = self._depths.get(row.symbol, self._depth)
