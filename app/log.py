@@ -12,6 +12,7 @@ from pathlib import Path
 from connectors.runtime.record import Redactor
 
 KEPT = 2000
+RAW = ("websockets", "aiohttp", "asyncio")  # at debug level these print frames and headers, signatures included
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ class _Clean(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = self.redact(record.getMessage()), None
         if record.exc_info and record.exc_text is None:
-            record.exc_text = self.redact(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text is not None:  # another handler may have written it out before
+            record.exc_text = self.redact(record.exc_text)
         return True
 
 
@@ -59,6 +62,8 @@ class Logs:
         self._clean = _Clean()
         root = logging.getLogger()
         root.setLevel(logging.INFO)
+        for name in RAW:
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._handlers: list[logging.Handler] = [self.ring]
         self.problem = ""
         if folder is not None:

@@ -265,7 +265,8 @@ class Link:
                 )
                 raise
             except Exception as error:
-                _settle(sent, OutcomeUnknown("the socket broke while sending"))
+                unsent = NotSent("the request could not be made")
+                _settle(sent, OutcomeUnknown("the socket broke while sending") if leaving else unsent)
                 raise error from None
             else:
                 _settle(sent, None)
