@@ -72,15 +72,23 @@ class Recorder:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.full = False
-        self._redact = Redactor(secrets)
+        self._secrets = set(secrets)
+        self._redact = Redactor(self._secrets)
         self._limit = limit
         self._file: IO[bytes] | None = path.open("wb")
         self._out = zstandard.ZstdCompressor(level=3).stream_writer(self._file, closefd=False)
         self._encode = msgspec.json.Encoder().encode
         self._lines = 0
 
+    def hide(self, secrets: Iterable[str]) -> None:
+        """More that must not be written: tokens that were handed out since."""
+        new = set(secrets) - self._secrets
+        if new:
+            self._secrets |= new
+            self._redact = Redactor(self._secrets)
+
     def frame(self, conn: str, direction: str, url: str, frame: str | bytes) -> None:
-        """One frame of a socket."""
+        """One frame of a socket. A frame that was signed is not for writing: give what it was before."""
         if isinstance(frame, bytes):
             self._write(
                 Row(time.time(), conn, direction, self._redact(url), base64.b64encode(frame).decode(), b64=True)

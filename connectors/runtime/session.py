@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from connectors.contract import (
     UNREADABLE,
@@ -634,7 +637,7 @@ class Session:
         """Run a stream's opening flow and say where to dial."""
         family = self.venue.family(link.family)
         dial = await self.run(link.stream.opening(self._facts[family.name]), family)
-        self._facts[family.name].update(dial.facts)
+        self._learn(family.name, dial.facts)
         real = dial.url if dial.url is not None else family.url(link.role, self.environment) + dial.path
         link.named = real.partition("?")[0]
         return self._local(real), dial
@@ -648,9 +651,18 @@ class Session:
             raise NotSent("the signer made no frame")
         return wire.frame
 
-    def record(self, link: Link, direction: str, frame: str | bytes) -> None:
-        """Write a frame down, if anybody wants it."""
+    def _learn(self, family: str, facts: Mapping[str, Any]) -> None:
+        """Keep facts about the account; what opens doors among them is never written down."""
+        self._facts[family].update(facts)
         if self._recorder is not None:
+            tokens = [value for name, value in facts.items() if isinstance(value, str) and _OPENS.search(name)]
+            self._recorder.hide(tokens)
+
+    def record(self, link: Link, direction: str, frame: str | bytes, ask: Ask | None = None) -> None:
+        """Write a frame down, if anybody wants it; one that was signed for `ask` as it was before."""
+        if self._recorder is not None:
+            if ask is not None and ask.security is not Security.NONE:
+                frame = _unsigned(ask)
             self._recorder.frame(f"{link.family}.{link.role}.{link.counters.connects}", direction, link.named, frame)
 
     def opened(self, link: Link) -> None:
@@ -950,7 +962,7 @@ class Session:
                     self._said.add(event.what)
                     _log.warning("%s sent something that is not understood: %s", self.venue.slug, event.what)
             case Ready():
-                self._facts[link.family].update(event.facts)
+                self._learn(link.family, event.facts)
             case Accepted() | Active() | ClosingSoon():
                 pass
             case _:
@@ -977,7 +989,7 @@ class Session:
         try:
             for ask in link.stream.plan(frozenset(), [ACCOUNT_TOPIC], []):
                 await link.ask(ask)
-            self._facts[family.name].update(await self.run(family.trading.login(), family))
+            self._learn(family.name, await self.run(family.trading.login(), family))
             await self.read_account(family)
         except NoSuchAccount as error:
             del self._accounts[family.name]
@@ -1127,6 +1139,17 @@ class Session:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("%s: an error on this side: %r", self.venue.slug, error, exc_info=error)
+
+
+_OPENS = re.compile(r"token|listen|jwt|session|secret", re.IGNORECASE)
+
+
+def _unsigned(ask: Ask) -> str:
+    """What a signed frame said, without what signing added to it."""
+    try:
+        return msgspec.json.encode({"unsigned": ask.payload}).decode()
+    except (TypeError, ValueError):
+        return '{"unsigned": null}'
 
 
 _DRAWN = (Trade, Ticker, Candle, MarkPrice)

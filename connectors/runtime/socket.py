@@ -78,8 +78,8 @@ class Owner(Protocol):
         """The socket is gone."""
         ...
 
-    def record(self, link: Link, direction: str, frame: str | bytes) -> None:
-        """Write a frame to the recording, if there is one."""
+    def record(self, link: Link, direction: str, frame: str | bytes, ask: Ask | None = None) -> None:
+        """Write a frame to the recording, if there is one; `ask` is what it was sealed for."""
         ...
 
 
@@ -238,10 +238,10 @@ class Link:
     def _no_answer(ask: Ask, why: str) -> VenueError:
         return VenueUnavailable(why) if ask.effect.repeatable else OutcomeUnknown(why)
 
-    async def _transmit(self, frame: str | bytes) -> None:
+    async def _transmit(self, frame: str | bytes, ask: Ask | None = None) -> None:
         if self._transport is None:
             raise NotSent("the socket is not open")
-        self.owner.record(self, "out", frame)
+        self.owner.record(self, "out", frame, ask)
         self.counters.sent += 1
         await self._transport.send(frame)
 
@@ -256,7 +256,7 @@ class Link:
                 await self._take_turn(self._pace)
                 sealed = self.owner.seal_ask(self, ask) if ask is not None else frame
                 leaving = True
-                await self._transmit(sealed)
+                await self._transmit(sealed, ask)
             except VenueError as error:
                 _settle(sent, error)
             except asyncio.CancelledError:
