@@ -70,6 +70,7 @@ class Ear:
     """Keeps everything that a session tells."""
 
     def __init__(self) -> None:
+        self.market_events: list[Event] = []
         self.trades: list[Trade] = []
         self.orders: list[OrderUpdate] = []
         self.fills: list[Fill] = []
@@ -80,6 +81,7 @@ class Ear:
         self.refusals: list[str] = []
 
     def market(self, event: Event, instrument: Instrument) -> None:
+        self.market_events.append(event)
         if isinstance(event, Trade):
             self.trades.append(event)
 

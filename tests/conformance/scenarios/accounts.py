@@ -137,6 +137,15 @@ def fees_of(rows: list[Any], asset: str) -> dict[str, Decimal]:
     return {name: paid for name, paid in found.items() if paid}
 
 
+@scenario(GROUP, "fee rates are the account's own")
+async def fee_rates(bench: Bench) -> None:
+    client = await bench.client()
+    for instrument in bench.instruments:
+        listing = bench.exchange.listings[bench.key_of(instrument)]
+        rates = await client.session.fees(instrument)
+        assert (rates.maker, rates.taker) == (listing.maker, listing.taker)
+
+
 @scenario(GROUP, "two accounts at once trade with each other and see only their own")
 async def two_accounts(bench: Bench) -> None:
     seller, buyer = await bench.client("trader"), await bench.client("other")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from connectors.contract import Call, Channel, Link
-from connectors.model import Unit
+import asyncio
+import math
+from collections import Counter
+
+from connectors.contract import Call, Channel, Link, Page, Topic
+from connectors.model import Candle, MarkPrice, Ticker, Unit
 from connectors.sync import BookState, BookSync
 from tests.conformance.bench import Bench, Client
 from tests.conformance.marks import without_calls_for_books, without_checksum, without_proof
@@ -78,6 +82,117 @@ async def book_follows(bench: Bench) -> None:
             assert counters.checksums_ok >= 60
         assert all(row.unknown == 0 for row in client.session.health)
         client.session.unsubscribe(Channel.BOOK, instrument)
+
+
+@scenario(GROUP, "every trade is told once, with its price, amount and the taker's side")
+async def tape(bench: Bench) -> None:
+    client = await bench.client(keyed=False)
+    client.session.subscribe(Channel.TRADES, bench.instrument)
+    ear, key = client.ear, bench.key
+    for _ in range(400):
+        await bench.move(10)
+        if ear.trades:
+            break
+    assert ear.trades, "trades on the stream"
+    start = bench.exchange.trades(key)[-1].id
+    for _ in range(20):
+        await bench.move(25)
+    theirs = bench.exchange.trades(key, limit=5000, after=start)
+    assert len(theirs) > 20
+    wanted = Counter((float(row.price), float(row.size), row.side) for row in theirs)
+    await bench.until(
+        lambda: not wanted - Counter((row.price, row.amount, row.side) for row in ear.trades), "all trades", hurry=0.02
+    )
+    told = Counter((row.price, row.amount, row.side) for row in ear.trades)
+    whole = Counter((float(row.price), float(row.size), row.side) for row in bench.exchange.trades(key, limit=5000))
+    assert not told - whole
+    numbers = [row.id for row in ear.trades if row.id]
+    assert len(numbers) == len(set(numbers))
+    asked = await client.session.trades(bench.instrument, 50)
+    latest = bench.exchange.trades(key, limit=len(asked))
+    assert sorted(asked, key=lambda row: row.time) == asked
+    assert Counter((row.price, row.amount, row.side) for row in asked) == Counter(
+        (float(row.price), float(row.size), row.side) for row in latest
+    )
+
+
+@scenario(GROUP, "candles and statistics are those of the exchange")
+async def candles_and_statistics(bench: Bench) -> None:
+    client, exchange, key = await bench.client(keyed=False), bench.exchange, bench.key
+    for _ in range(4):
+        bench.churn(60)
+        bench.publish(60.0)
+    assert "1m" in bench.family.capabilities.intervals
+    theirs = {bar.start: bar for bar in exchange.candles(key, 60_000, limit=10)}
+    told = await client.session.candles(bench.instrument, "1m", Page(limit=5))
+    assert len(told) >= 3
+    assert sorted(told, key=lambda bar: bar.start) == told
+    for bar in told[-3:]:
+        own = theirs[bar.start]
+        assert (bar.high, bar.low, bar.close) == (float(own.high), float(own.low), float(own.close))
+        before = theirs.get(bar.start - 60_000, own)
+        assert bar.open in (float(own.open), float(before.close))  # some venues open a bar where the last one closed
+        assert math.isclose(bar.volume, float(own.volume), rel_tol=1e-9, abs_tol=1e-9)
+    ((_, ticker),) = await client.session.tickers([bench.instrument])
+    now = exchange.ticker(key)
+    assert ticker.last == float(now.last)
+    for mine, best in ((ticker.bid, now.bid), (ticker.ask, now.ask)):
+        assert mine is None or (best is not None and mine == float(best.price))
+
+
+MINUTES = {"1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60}
+
+
+def streamed_interval(bench: Bench) -> str:
+    """The first interval whose bars are streamed; others are asked for."""
+    for interval in bench.family.capabilities.intervals:
+        topic = Topic(Channel.CANDLES, bench.instrument.wire, interval)
+        stream = bench.family.market_stream(bench.family.route(topic))
+        if interval in MINUTES and stream.plan(frozenset(), [topic], []):
+            return interval
+    raise AssertionError("candles are offered, and no interval is streamed")
+
+
+@scenario(GROUP, "every channel that is offered brings the exchange's own figures")
+async def channels(bench: Bench) -> None:
+    client, exchange, key = await bench.client(keyed=False), bench.exchange, bench.key
+    able, wire = bench.family.capabilities.channels, bench.instrument.wire
+    offered = able & {Channel.TOP, Channel.TICKER, Channel.MARK, Channel.CANDLES}
+    for channel in sorted(offered):
+        if channel is Channel.MARK and bench.spot:
+            continue
+        before = len(client.ear.market_events)
+        interval = streamed_interval(bench) if channel is Channel.CANDLES else ""
+        client.session.subscribe(channel, bench.instrument, interval)
+
+        def right(channel: Channel = channel, before: int = before) -> bool:
+            now, events = exchange.ticker(key), client.ear.market_events[before:]
+            for event in reversed(events):
+                match event:
+                    case Ticker() if channel is Channel.TOP and event.bid is not None and now.bid and now.ask:
+                        return (event.bid, event.ask) == (float(now.bid.price), float(now.ask.price))
+                    case Ticker() if channel is Channel.TICKER and event.last is not None:
+                        return event.last == float(now.last)
+                    case MarkPrice() if channel is Channel.MARK:
+                        mark = exchange.mark(key)
+                        return math.isclose(event.mark, float(mark.mark), rel_tol=1e-6)
+                    case Candle() if channel is Channel.CANDLES:
+                        bars = exchange.candles(key, MINUTES[event.interval] * 60_000, limit=10)
+                        own = {bar.start: bar for bar in bars}.get(event.start)
+                        return own is not None and event.close == float(own.close)
+            return False
+
+        for _ in range(3):
+            await bench.move(10)
+        for _ in range(200):
+            if right():
+                break
+            bench.publish(1.0)
+            await bench.sleep(0.0)
+            await asyncio.sleep(0.01)
+        assert right(), f"{channel} of {wire}"
+        client.session.unsubscribe(channel, bench.instrument, interval)
+    assert not client.ear.refusals
 
 
 @scenario(GROUP, "a dropped update ends in a resync and an equal book")
