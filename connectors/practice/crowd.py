@@ -37,7 +37,7 @@ _PULL = 1 / 7200  # a second, back to where the price started
 
 @dataclass(slots=True)
 class _Asset:
-    """The fair price of a base asset in its quote; `heat` is the logarithm of how wild it is just now."""
+    """The fair price of a base asset in the quote of its first listing; `heat` is the logarithm of how wild it is just now."""
 
     price: float
     home: float
@@ -58,12 +58,13 @@ class _Stage:
     rate: float  # messages a ms
     usual: float  # value in quote of an order some way off the best price
     gap: float  # ticks between levels further out
+    scale: float  # this listing's price by the asset's: what one unit of the first quote is in this one
     basis: float = 0.0
 
     @property
     def fair(self) -> float:
         """The fair price in ticks."""
-        return self.asset.price * (1 + self.basis) / float(self.grid.tick)
+        return self.asset.price * self.scale * (1 + self.basis) / float(self.grid.tick)
 
 
 class Crowd:
@@ -90,6 +91,7 @@ class Crowd:
             if asset is None:
                 volatility = _VOLATILITY.get(listing.base, _OTHERS)
                 asset = self._assets[listing.base] = _Asset(reference, reference, volatility, moved=self._now)
+            scale = reference / asset.home
             makers, takers = exchange.seat(MAKERS, listing.key), exchange.seat(TAKERS, listing.key)
             stage = _Stage(
                 asset=asset,
@@ -97,8 +99,9 @@ class Crowd:
                 makers=makers,
                 takers=takers,
                 rate=rate * listing.activity / total / 1000,
-                usual=4_000 * listing.activity + 300,
+                usual=(4_000 * listing.activity + 300) * scale,
                 gap=max(1.0, _SPAN * reference / float(listing.tick) / DEPTH),
+                scale=scale,
             )
             asset.stages.append(stage)
             self._stages[listing.key] = stage
@@ -126,8 +129,9 @@ class Crowd:
                 key = stage.grid.listing.key
                 if not self._exchange.trades(key, limit=1):
                     turnover = stage.usual * stage.rate * MINUTE * 0.05
-                    rows = bars(self._rng, stage.grid, prices, now, turnover, back)
-                    shown = prints(self._rng, stage.grid, asset.price, rows[MINUTE], now, stage.rate * 70)
+                    scaled = {span: [price * stage.scale for price in path] for span, path in prices.items()}
+                    rows = bars(self._rng, stage.grid, scaled, now, turnover, back)
+                    shown = prints(self._rng, stage.grid, asset.price * stage.scale, rows[MINUTE], now, stage.rate * 70)
                     self._exchange.load_history(key, rows, shown)
                 for bid in (True, False):
                     self._fill_side(stage, bid)

@@ -166,3 +166,29 @@ def test_a_crowd_may_be_put_before_any_listing() -> None:
     crowd.populate(history_ms=3_600_000)
     crowd.step(START + 4000)
     assert len(exchange.book(listing.key).bids) > 900
+
+
+def test_one_asset_in_several_quotes_keeps_the_price_of_each_and_moves_together() -> None:
+    def listed(base: str, quote: str, tick: str, reference: str) -> Listing:
+        step = Decimal("0.00000001")
+        return Listing(base=base, quote=quote, tick=Decimal(tick), step=step, reference=Decimal(reference))
+
+    listings = [
+        listed("BTC", "USD", "0.1", "62800"),
+        listed("BTC", "EUR", "0.1", "54120"),
+        listed("ETH", "USD", "0.01", "2318"),
+        listed("ETH", "BTC", "0.00001", "0.03691"),
+    ]
+    exchange = Exchange(listings, start_ms=START)
+    crowd = Crowd(exchange, [listing.key for listing in listings], seed=8)
+    crowd.populate()
+    for second in range(1, 31):
+        crowd.step(START + second * 1000)
+    moves = {}
+    for listing in listings:
+        ticker = exchange.ticker(listing.key)
+        moves[listing.symbol] = float(ticker.last / listing.reference)
+        assert abs(moves[listing.symbol] - 1) < 0.03
+        assert ticker.low <= ticker.last <= ticker.high < listing.reference * 2
+    assert abs(moves["BTC-USD"] - moves["BTC-EUR"]) < 0.005
+    assert abs(moves["ETH-USD"] - moves["ETH-BTC"]) < 0.005
