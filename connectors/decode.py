@@ -64,8 +64,8 @@ from connectors.model import (
     Ticker,
     Trade,
 )
+from connectors.tools import LONGEST, walk
 
-LONGEST = 4  # steps of an operation that are walked
 SHOWN = 200  # characters of what isn't understood
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder().decode
@@ -283,21 +283,9 @@ def decode_body(families: Sequence[Family], path: str, body: str | bytes, status
 Address: TypeAlias = tuple[str, str, Mapping[str, str]]  # method or "", path, query
 
 
-def _walk(make: Any) -> Iterator[tuple[Any, Step]]:
-    """A flow and its steps, as far as they come when whatever is asked before is answered with nothing."""
-    try:
-        flow = make()
-        step = next(flow)
-        for _ in range(LONGEST):
-            yield flow, step
-            step = flow.send({})
-    except (StopIteration, VenueError, *UNREADABLE):
-        return
-
-
 def _asked_at(family: Family, make: Any, *address: Any) -> str | None:
     """The instrument's name in the address, if one of the operation's steps has it; None if none has."""
-    for _, step in _walk(make):
+    for _, step in walk(make):
         if isinstance(step, Call) and (wire := _wire_in(step, *address, family)) is not None:
             return wire
     return None
@@ -310,7 +298,7 @@ def _read_body(
     for code in (status, 400) if status == 200 else (status,):
         flow, step = next(
             (flow, step)
-            for flow, step in _walk(make)
+            for flow, step in walk(make)
             if isinstance(step, Call) and _wire_in(step, *address, family) is not None
         )
         try:

@@ -6,16 +6,33 @@ For tests, and for people who want to see what would be sent. Nothing here sends
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
-from connectors.contract import UNREADABLE, Ask, Call, Channel, Family, Flow, Page, Security, Stamp, Topic, Venue
+from connectors.contract import (
+    UNREADABLE,
+    Ask,
+    Call,
+    Channel,
+    Dial,
+    Family,
+    Flow,
+    Page,
+    Role,
+    Security,
+    Stamp,
+    Step,
+    Topic,
+    Venue,
+)
 from connectors.errors import VenueError
 from connectors.model import Instrument, Market, OrderKind, OrderRef, OrderRequest, Side, SizeRule, TimeInForce
 
+LONGEST = 4  # steps of an operation that are walked
 KINDS = {
     "limit": OrderKind.LIMIT,
     "market": OrderKind.MARKET,
@@ -38,8 +55,18 @@ def sign_line(venue: Venue, line: str | bytes, number: int) -> bytes:
     except (LookupError, VenueError) as error:
         said = {"error": str(error)}
     except (StopIteration, *UNREADABLE) as error:
-        said = {"error": f"this is no call that can be signed ({type(error).__name__})"}
+        said = {"error": f"this is no call that can be signed ({_reason(error)})"}
     return msgspec.json.encode({"line": number, **said})
+
+
+def _reason(error: Exception) -> str:
+    """Words that a call itself may cause; anything else might hold a secret."""
+    text = str(error)
+    return (
+        text
+        if text.endswith(("is not a valid TimeInForce", "is not a valid Side", "is not a valid Market"))
+        else type(error).__name__
+    )
 
 
 def signed(venue: Venue, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,11 +74,15 @@ def signed(venue: Venue, entry: Mapping[str, Any]) -> dict[str, Any]:
     frame), url, headers, body. Raises LookupError for an operation that is not known, VenueError for what can't be signed.
     """
     call = entry["call"]
-    family, step = steps_for(call, venue)
+    family = family_for(call, venue)
     credentials = {name: str(value) for name, value in (entry.get("credentials") or {}).items() if value}
-    facts = dict(call.get("facts") or {}) | ({"recv_window": call["recv_window"]} if "recv_window" in call else {})
+    facts = {name: call[name] for name in ("recv_window", "token") if name in call}
+    facts |= {"deadline": call.get("deadline", 0), **(call.get("facts") or {})}  # what a call does not name is left out
     time_ms = int(entry["timestamp_ms"])
     stamp = Stamp(time_ms, int(call.get("nonce", time_ms)), str(entry.get("token") or "0" * 32))
+    step = _step_to_sign({**call, "facts": facts}, family, venue)
+    if isinstance(step, Dial):
+        return {"method": "WS", "url": step.url or family.url(Role.ACCOUNT) + step.path, "headers": {}, "body": None}
     base = family.url(step.endpoint)
     if isinstance(step, Ask) and not step.id:
         step = dataclasses.replace(step, id="1")  # as the first one of its connection
@@ -60,6 +91,56 @@ def signed(venue: Venue, entry: Mapping[str, Any]) -> dict[str, Any]:
     text = body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body
     method = "WS" if isinstance(step, Ask) else wire.method
     return {"method": method, "url": base + wire.path, "headers": dict(wire.headers), "body": text}
+
+
+def _step_to_sign(call: Mapping[str, Any], family: Family, venue: Venue) -> Step | Dial:
+    """The operation's own request: what is asked before it, such as names of assets, is not what was meant."""
+    match call["op"]:
+        case "sign" | "raw":
+            base = urlsplit(family.url(Role.REST)).path
+            return Call(
+                endpoint=Role.REST,
+                method=call["method"],
+                path=str(call["path"]).removeprefix(base),
+                body=call.get("body"),
+                security=Security.SIGNED,
+                read=lambda answer: answer,
+            )
+        case "ws_login" if "listen_key" in call:
+            return _dial_with(family, call["listen_key"])
+        case "ws_login" | "ws_keepalive":
+            return _private_step(call["op"], family)
+        case "ws_subscribe_private" | "ws_subscribe_balances":
+            asks = family.account_stream().plan(frozenset(), [Topic(Channel.ACCOUNT)], [])
+            named = [ask for ask in asks if "balance" in str(ask.payload)]
+            return named[0] if named and call["op"].endswith("balances") else asks[0]
+    steps = [step for _, step in walk(lambda: _flow(call, family, venue))]
+    if not steps:
+        return next(_flow(call, family, venue))  # raises what the walk met
+    return next((step for step in steps if step.security is not Security.NONE), steps[0])
+
+
+def _dial_with(family: Family, key: str) -> Dial:
+    """Where a private socket is opened with a key that was got before."""
+    opening = family.account_stream().opening({})
+    next(opening)
+    try:
+        opening.send(key)
+    except StopIteration as stop:
+        return stop.value
+    raise LookupError("this venue asks for more than a key before it opens a private socket")
+
+
+def walk(make: Callable[[], Flow[Any]]) -> Iterator[tuple[Flow[Any], Step]]:
+    """A flow and its steps, as far as they come when whatever is asked before is answered with nothing."""
+    try:
+        flow = make()
+        step = next(flow)
+        for _ in range(LONGEST):
+            yield flow, step
+            step = flow.send({})
+    except (StopIteration, LookupError, VenueError, *UNREADABLE):
+        return
 
 
 def family_for(call: Mapping[str, Any], venue: Venue) -> Family:

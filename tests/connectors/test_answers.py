@@ -15,10 +15,11 @@ import pytest
 
 from connectors.catalogue import load, slugs
 from connectors.contract import Answer, Call, Effect, Family
-from connectors.decode import _operations, _order, _ref, _walk
+from connectors.decode import _operations, _order, _ref
 from connectors.errors import OutcomeUnknown, Refused, Unintelligible, VenueError, VenueUnavailable
 from connectors.model import OrderUpdate
 from connectors.runtime.verdict import verdict
+from connectors.tools import walk
 from tests.conftest import SHARED
 from tests.connectors.test_receive import ODD, wounded_text, wounded_value
 
@@ -50,7 +51,7 @@ def bodies(slug: str) -> tuple[str, ...]:
 def calls(family: Family) -> Iterator[Call]:
     """Every request of every operation that can be reached."""
     for make in _operations(family):
-        yield from (step for _, step in _walk(make) if isinstance(step, Call))
+        yield from (step for _, step in walk(make) if isinstance(step, Call))
 
 
 def conclude(step: Call, status: int, body: bytes) -> Any:
@@ -65,7 +66,7 @@ def conclude(step: Call, status: int, body: bytes) -> Any:
 
 @pytest.mark.parametrize(("slug", "family"), FAMILIES)
 def test_what_is_no_answer_leaves_an_order_in_doubt(slug: str, family: Family) -> None:
-    placing = [step for _, step in _walk(lambda: family.trading.place(_order(family), {})) if isinstance(step, Call)]
+    placing = [step for _, step in walk(lambda: family.trading.place(_order(family), {})) if isinstance(step, Call)]
     assert placing[-1].effect is Effect.PLACE
     for status in (200, 201, 500, 502, 503, 504, 520):
         for body in NO_ANSWER:
@@ -75,7 +76,7 @@ def test_what_is_no_answer_leaves_an_order_in_doubt(slug: str, family: Family) -
 
 @pytest.mark.parametrize(("slug", "family"), FAMILIES)
 def test_a_gateways_word_proves_nothing_about_a_cancel(slug: str, family: Family) -> None:
-    for _, step in _walk(lambda: family.trading.cancel(_ref(family), {})):
+    for _, step in walk(lambda: family.trading.cancel(_ref(family), {})):
         if isinstance(step, Call) and step.effect is Effect.CANCEL:
             for status in (500, 502, 504):
                 said = conclude(step, status, b"<html>Bad Gateway</html>")

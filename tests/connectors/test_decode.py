@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from connectors.catalogue import load, slugs
 from connectors.contract import Call, Family, Page
-from connectors.decode import _instrument, _order, _ref, _walk, decode_line
+from connectors.decode import _instrument, _order, _ref, decode_line
 from connectors.model import Market
+from connectors.tools import walk
 from tests.conftest import SHARED
 
 # The kind of a sample says which events it must become; the first name that begins the sample's kind counts.
@@ -129,7 +130,7 @@ def line_of(slug: str, row: dict[str, Any]) -> dict[str, Any] | None:
         if not families:
             return None
         family = families[0]
-        steps = [step for _, step in _walk(lambda: ASKED[row["kind"]][1](family)) if isinstance(step, Call)]
+        steps = [step for _, step in walk(lambda: ASKED[row["kind"]][1](family)) if isinstance(step, Call)]
         if not steps:
             return None
         step = steps[-1]  # what comes before learns names
