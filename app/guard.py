@@ -420,13 +420,16 @@ def _spot_need(draft: Draft, situation: Situation) -> tuple[Decimal | None, str]
         return draft.amount, instrument.base
     if draft.quote_amount is not None:
         return draft.quote_amount, instrument.quote
+    on_top = ONE  # a fee in quote is held with the price
+    if situation.capabilities.fee_in_quote and situation.fees is not None:
+        on_top += max(ZERO, situation.fees.taker, situation.fees.maker)
     if draft.kind is OrderKind.MARKET:
         walked = _walk(draft, situation)
-        return (walked.cost if walked is not None else None), instrument.quote
+        return (walked.cost * on_top if walked is not None else None), instrument.quote
     price = draft.price if draft.price is not None else draft.trigger
     if price is None or draft.amount is None:
         return None, instrument.quote
-    return price * draft.amount, instrument.quote
+    return price * draft.amount * on_top, instrument.quote
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -495,11 +498,12 @@ def _estimate(draft: Draft, situation: Situation) -> Estimate:
     rate = None
     if situation.fees is not None:
         rate = situation.fees.taker if taken or draft.kind.has_trigger else situation.fees.maker
-    fee, fee_asset = None, instrument.quote if draft.side is Side.SELL else instrument.base
+    in_quote = draft.side is Side.SELL or situation.capabilities.fee_in_quote
+    fee, fee_asset = None, instrument.quote if in_quote else instrument.base
     if rate is not None and value is not None:
         if instrument.market is not Market.SPOT:
             fee, fee_asset = value * rate, instrument.settle
-        elif draft.side is Side.SELL:
+        elif in_quote:
             fee = value * rate
         else:
             amount = draft.amount if draft.amount is not None else (value / price if price else None)

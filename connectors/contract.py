@@ -595,11 +595,16 @@ class Capabilities:
     amend: Amend = Amend.NONE
     market_buy_in_base: bool = True
     market_buy_in_quote: bool = False
+    fee_in_quote: bool = (
+        False  # spot buyers pay their fee in quote, on top of the price; else in base, out of what they get
+    )
     cancel_all: str = "instrument"  # "instrument", "all" or "" for one by one
     dead_man: bool = False
     orders_over_socket: bool = False
     lookup_by_client_id: bool = True
-    idempotent_place: bool = False  # sending the same client id again is safe (CONTRACT: Again)
+    idempotent_place: bool = (
+        False  # the same client id again answers with the first order; only the trader may send it again
+    )
     fills: FillSource = FillSource.EVENT
     intervals: tuple[str, ...] = ("1m",)
     channels: frozenset[Channel] = frozenset({Channel.BOOK, Channel.TRADES, Channel.TICKER, Channel.CANDLES})

@@ -64,6 +64,7 @@ SPOT = Family(
         kinds=frozenset({OrderKind.LIMIT, OrderKind.MARKET, OrderKind.STOP_LIMIT}),
         amend=Amend.IN_PLACE,
         market_buy_in_quote=True,
+        fee_in_quote=True,
         cancel_all="all",
         lookup_by_client_id=False,
         idempotent_place=True,

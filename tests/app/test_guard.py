@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 
 import msgspec
@@ -372,3 +373,19 @@ def test_a_quanto_order_needs_a_largest_amount_because_its_value_has_no_price_in
     bound = situation(available={"BTC": D(100)}, limits=Limits(max_amount=D(20)))
     assert check(contracts, bound) == []
     assert [row.rule for row in check(draft(instrument=QUANTO, amount=D(21)), bound)] == ["largest order"]
+
+
+def test_a_fee_in_quote_is_held_with_the_price() -> None:
+    able = dataclasses.replace(ABLE, fee_in_quote=True)
+    whole = situation(capabilities=able, available={"USDT": D("50.09")})
+    assert [problem.rule for problem in check(DRAFT, situation(available={"USDT": D("50.09")}))] == []
+    (problem,) = [problem for problem in check(DRAFT, whole) if problem.rule == "funds"]  # 50 and 0.2 per cent of it
+    assert problem.fix is not None
+    assert [each.rule for each in check(problem.fix, whole)] == []
+    market = draft(kind=OrderKind.MARKET, price=None)
+    assert [each.rule for each in check(market, situation(capabilities=able, available={"USDT": D("50.3")}))] == [
+        "funds"
+    ]
+    told = estimate(DRAFT, situation(capabilities=able))
+    assert (told.fee, told.fee_asset, told.left) == (D("0.05"), "USDT", D(10_000) - D("50.1"))
+    assert estimate(DRAFT, situation()).fee_asset == "BTC"
