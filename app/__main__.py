@@ -28,6 +28,7 @@ def open_window(arguments: Any) -> int:
     from qasync import QEventLoop
 
     from app.terminal import Terminal
+    from ui.garbage import Collector
     from ui.window import Window
 
     application = QApplication.instance() or QApplication(sys.argv[:1])
@@ -35,6 +36,7 @@ def open_window(arguments: Any) -> int:
         return 2
     application.setApplicationName("Fathom")
     application.setQuitOnLastWindowClosed(False)
+    collector = Collector()
     loop = QEventLoop(application)
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(_loop_failure)
@@ -62,7 +64,9 @@ def open_window(arguments: Any) -> int:
         return status
 
     with loop:
-        return loop.run_until_complete(live())
+        status = loop.run_until_complete(live())
+    collector.collect()
+    return status
 
 
 async def _picture(window: Any, path: Path, after: float, workspace: str) -> None:

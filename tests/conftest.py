@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,15 @@ def venues_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recorded traffic at {folder}; set FATHOM_SHARED to the folder that holds venues/")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def collect_in_this_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As the program does: widgets in cycles go in the thread that may destroy them, never in one of the journal's."""
+    if "qapp" not in request.fixturenames:
+        yield
+        return
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()

@@ -36,6 +36,8 @@ from ui.panels.accounts import AccountsPanel
 from ui.panels.blotter import Balances, Fills, Orders, Positions
 from ui.panels.connectors import ConnectorBrowser
 from ui.panels.depth import DepthChart
+from ui.panels.journal import JournalPanel
+from ui.panels.kill import KillReport
 from ui.panels.ladder import CURRENCIES, Ladder
 from ui.panels.status import Health, LogPanel
 from ui.panels.tape import Tape
@@ -65,6 +67,7 @@ LAYOUTS = {
         "balances",
         "accounts",
         "health",
+        "journal",
         "log",
     ),
     "Depth": ("depth", "watchlist", "ladder", "tape"),
@@ -135,6 +138,7 @@ class Window(QMainWindow):
         self.tape = Tape(theme)
         self.ticket = Ticket(theme, terminal.desk)
         self.orders = Orders(theme, terminal)
+        self.journal = JournalPanel(theme, terminal)
         self.accounts = AccountsPanel(theme, terminal)
         self.browser = ConnectorBrowser(theme, terminal)
         panels: list[Panel] = [
@@ -150,6 +154,7 @@ class Window(QMainWindow):
             Balances(theme, terminal),
             self.accounts,
             self.health,
+            self.journal,
             LogPanel(theme, terminal),
             self.browser,
         ]
@@ -174,6 +179,7 @@ class Window(QMainWindow):
         self._notices.setWordWrap(True)
         self._notices.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._notices.setVisible(False)
+        self.kill_report = KillReport(self.theme, self.terminal.desk, centre)
         holder = QMainWindow()
         holder.setWindowFlags(Qt.WindowType.Widget)
         column.addWidget(holder, 1)
@@ -227,7 +233,7 @@ class Window(QMainWindow):
                 self._sizes = [(tape, [366, 300, 190] if narrow else [720, 350, 240]), (ticket, wide)]
             else:
                 self._sizes = [(tape, [300, 300, 190, 272] if narrow else [820, 340, 216, 290]), (left, [236, 1680])]
-            for panel_id in ("fills", "positions", "balances", "accounts", "health", "log"):
+            for panel_id in ("fills", "positions", "balances", "accounts", "health", "journal", "log"):
                 put(areas.CenterDockWidgetArea, docks[panel_id], bottom)
             self._sizes += [(bottom, [500, 200] if low else [780, 230]), (below, [420, 240] if low else [520, 480])]
         for panel_id, dock in docks.items():
@@ -473,11 +479,9 @@ class Window(QMainWindow):
 
     def kill(self) -> None:
         """Cancel everything everywhere and disarm; venue by venue it is told when it is confirmed."""
-        self._say("danger", "Kill: disarmed, cancelling everything everywhere.")
 
         async def work() -> None:
-            confirmed = await self.terminal.desk.kill()
-            self._say("info", f"Kill: confirmed by {', '.join(confirmed) or 'nobody, no account is connected'}.")
+            await self.terminal.desk.kill()
 
         self.terminal.desk.run(work(), "kill")
 

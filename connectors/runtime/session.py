@@ -594,7 +594,7 @@ class Session:
                 self._limits[family.name].refused(step.costs, error.retry_after, banned=error.banned)
                 if attempt >= TRIES or not step.effect.repeatable or error.banned:
                     raise
-            except VenueUnavailable:
+            except (VenueUnavailable, OutcomeUnknown):  # what changes nothing may be asked again
                 if attempt >= TRIES or not step.effect.repeatable:
                     raise
                 await asyncio.sleep(self._chance.uniform(0, 0.2 * 2**attempt))

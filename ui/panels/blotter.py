@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.accounts import Account
     from app.terminal import Terminal
 
-_SHAPES = {
+STATE_SHAPES = {
     OrderState.PENDING: "half",
     OrderState.UNTRIGGERED: "ring",
     OrderState.OPEN: "disc",
@@ -34,7 +34,7 @@ _SHAPES = {
     OrderState.REJECTED: "bar",
     OrderState.EXPIRED: "bar",
 }
-_WORDS = {
+STATE_WORDS = {
     OrderState.PENDING: "Sending",
     OrderState.UNTRIGGERED: "Waiting for its trigger",
     OrderState.OPEN: "Working",
@@ -133,12 +133,12 @@ ORDER_COLUMNS = (
     Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "text", 96),
     Column(
         "State",
-        lambda o: f"{_WORDS[o.state]}. {o.text}" if o.text else _WORDS[o.state],
+        lambda o: f"{STATE_WORDS[o.state]}. {o.text}" if o.text else STATE_WORDS[o.state],
         "state",
         300,
         sort=lambda o: o.state.value,
         colour=_state_colour,
-        extra=lambda o: _SHAPES[o.state],
+        extra=lambda o: STATE_SHAPES[o.state],
     ),
 )
 

@@ -1,0 +1,110 @@
+"""The report of the kill switch: account by account, what is being done, until each venue has confirmed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from app.kill import Round
+from ui.theme import Theme
+
+if TYPE_CHECKING:
+    from app.desk import Desk
+
+GLYPHS = {Round.CANCELLING: "◐", Round.UNREACHABLE: "◆", Round.CONFIRMED: "●"}
+TONES = {Round.CANCELLING: "text.primary", Round.UNREACHABLE: "warn", Round.CONFIRMED: "buy"}
+WIDTH = 560
+
+
+class KillReport(QFrame):
+    """Floats over the window from the moment the switch is pressed; can be hidden when all have confirmed."""
+
+    def __init__(self, theme: Theme, desk: Desk, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.theme = theme
+        self.desk = desk
+        self._over = parent
+        self.setAccessibleName("Report of the kill switch")
+        self.head = QLabel()
+        self.head.setProperty("role", "large")
+        self.again, self.close_ = QPushButton("Try now"), QPushButton("Hide")
+        self.again.clicked.connect(lambda _: desk.run(self._press(), "kill"))
+        self.close_.clicked.connect(lambda _: self.hide())
+        top = QHBoxLayout()
+        top.addWidget(self.head, 1)
+        top.addWidget(self.again)
+        top.addWidget(self.close_)
+        self.grid = QGridLayout()
+        self.grid.setHorizontalSpacing(10)
+        self.grid.setColumnStretch(2, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(14, 10, 14, 12)
+        column.addLayout(top)
+        column.addLayout(self.grid)
+        self._rows: dict[str, tuple[QLabel, QLabel, QLabel]] = {}
+        self._slow = QTimer(self)
+        self._slow.setInterval(500)
+        self._slow.timeout.connect(self.refresh)
+        self._pressed = 0
+        self.hide()
+        parent.installEventFilter(self)
+        desk.killing.changed.connect(self.refresh)
+
+    async def _press(self) -> None:
+        await self.desk.kill()
+
+    def refresh(self) -> None:
+        """Say how far it is."""
+        killing = self.desk.killing
+        if not killing.pressed_at:
+            return
+        if killing.pressed_at != self._pressed:
+            self._pressed = killing.pressed_at
+            self.show()
+            self.raise_()
+        if not self.isVisible():
+            return
+        seconds = max(0, int(time.time() - killing.pressed_at / 1000))
+        confirmed = sum(line.state is Round.CONFIRMED for line in killing.lines.values())
+        whole = len(killing.lines)
+        words = f"{confirmed} of {whole} confirmed" if whole else "no account is connected with a key"
+        self.head.setText(f"Kill, {seconds // 60}:{seconds % 60:02} ago: {words}")
+        self.again.setVisible(killing.active)
+        self.close_.setText("Hide, go on trying" if killing.active else "Hide")
+        self._slow.start() if killing.active else self._slow.stop()
+        tone = self.theme.hex("danger" if killing.active else "line.strong")
+        self.setStyleSheet(
+            f"KillReport {{ background: {self.theme.hex('surface.panel')}; border: 2px solid {tone}; border-radius: 6px; }}"
+        )
+        for line in killing.lines.values():
+            glyph, name, text = self._rows.get(line.account) or self._add(line.account)
+            ink = self.theme.ink(TONES[line.state]).name()
+            glyph.setText(GLYPHS[line.state])
+            name.setText(line.name)
+            tries = f" (round {line.rounds})" if line.rounds > 1 and line.state is not Round.CONFIRMED else ""
+            text.setText((line.text or "cancelling") + tries)
+            for label in (glyph, text):
+                label.setStyleSheet(f"color: {ink}")
+        self._place()
+
+    def _add(self, account: str) -> tuple[QLabel, QLabel, QLabel]:
+        labels = (QLabel(), QLabel(), QLabel())
+        labels[2].setWordWrap(True)
+        for column, label in enumerate(labels):
+            self.grid.addWidget(label, len(self._rows), column, Qt.AlignmentFlag.AlignTop)
+        self._rows[account] = labels
+        return labels
+
+    def _place(self) -> None:
+        width = min(WIDTH, self._over.width() - 24)
+        self.resize(width, max(self.sizeHint().height(), self.heightForWidth(width)))
+        self.move((self._over.width() - width) // 2, 56)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stay in the middle of the window."""
+        if event.type() == QEvent.Type.Resize and self.isVisible():
+            self._place()
+        return False
