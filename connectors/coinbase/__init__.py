@@ -47,7 +47,7 @@ def _used(headers: Mapping[str, str]) -> Iterable[tuple[str, float]]:
     limit, left = headers.get("x-ratelimit-limit", ""), headers.get("x-ratelimit-remaining", "")
     bucket = {"30": PRIVATE, "10": PUBLIC}.get(limit)
     if bucket is not None and left.isdigit():
-        yield bucket, float(limit) - float(left)
+        yield bucket, (float(limit) - float(left)) / 2
 
 
 SPOT = Family(
@@ -94,7 +94,8 @@ SPOT = Family(
         Role.ACCOUNT: Caps(frames_per_second=6, connects=(8, 1.0)),
     },
     pulse={Role.MARKET: Pulse(dead_after=15), Role.ACCOUNT: Pulse(dead_after=15)},  # a heartbeat comes every second
-    buckets=(Bucket(PRIVATE, 30, 1, per_key=True), Bucket(PUBLIC, 10, 1)),
+    # Half of what the venue takes in a second: a budget that refills while it is used lets twice its limit through in one.
+    buckets=(Bucket(PRIVATE, 15, 1, per_key=True), Bucket(PUBLIC, 5, 1)),
     used=_used,
     polls={"balances": 30.0},  # no channel tells them
     spelling=separated("-"),

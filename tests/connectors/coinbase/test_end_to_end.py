@@ -406,3 +406,13 @@ async def test_a_key_of_the_other_kind_trades_too() -> None:
     finally:
         await session.stop()
         await server.stop()
+
+
+async def test_a_burst_of_requests_keeps_the_venues_pace(quiet: Bench) -> None:
+    practice: Any = quiet.server.practice
+    refused: list[int] = []
+    say_no = practice.too_many
+    practice.too_many = lambda seconds: refused.append(seconds) or say_no(seconds)
+    await asyncio.gather(*(quiet.session.balances() for _ in range(60)))
+    await asyncio.gather(*(quiet.session.trades(quiet.btc, 5) for _ in range(15)))
+    assert refused == []
