@@ -662,6 +662,8 @@ class Window(QMainWindow):
         if self._notices.isVisible() and time.monotonic() - self._said_at > self._said_for:
             self._notices.setVisible(False)
         environment = self.feed.environment if self.feed is not None else Environment.PRACTICE
+        welcome = terminal.settings.preferences.welcome and not terminal.is_replay
+        self._welcome.setVisible(welcome and environment is Environment.PRACTICE)  # it speaks of practice
         armed = desk.armed(environment)
         left = int(desk.armed_left(environment))
         self._arm.setText(f"Armed  {left // 60}:{left % 60:02}" if armed else "Disarmed")

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.accounts import Account, AccountState
@@ -17,8 +18,8 @@ from app.orders import Draft, Order, OrderState
 from app.paper import PaperSession
 from app.settings import Settings
 from app.terminal import Terminal
-from connectors.catalogue import load
-from connectors.contract import Environment
+from connectors.catalogue import load, slugs
+from connectors.contract import Environment, Lifecycle, Page
 from connectors.model import Fees, Instrument, OrderKind, Side
 from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder
@@ -211,7 +212,7 @@ def test_orders_money_and_positions_survive_a_restart(tmp_path: Path, monkeypatc
         await until(lambda: order.state is OrderState.OPEN, "the order to be found again")
         market.order("taker", Side.BUY, "6", "63001")
         await until(lambda: order.state is OrderState.FILLED, "a fill after the restart")
-        assert len(await account.session.fills(instrument, _page())) == 2
+        assert len(await account.session.fills(instrument, Page())) == 2
 
     play(tmp_path, monkeypatch, first, second)
 
@@ -272,7 +273,89 @@ def test_a_damaged_file_is_kept_aside_and_said(tmp_path: Path, monkeypatch: pyte
     assert (folder / "binance.broken.sqlite").read_bytes().startswith(b"this is no database")
 
 
-def _page() -> Any:
-    from connectors.contract import Page
+def lives(slug: str) -> bool:
+    return load(slug).standing.lifecycle is not Lifecycle.CLOSED
 
-    return Page()
+
+@pytest.mark.parametrize("slug", [slug for slug in slugs() if lives(slug)])
+def test_every_venue_that_lives_can_be_traded_on_paper(
+    slug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given the busy public data of a venue and no key, when orders take and rest in each family, then they live and end as asked."""
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
+
+    async def run() -> None:
+        server = PracticeServer(load(slug), seed=5)
+        await server.start()
+        settings = Settings()
+        settings.preferences.accounts = [f"{slug}:paper"]
+        terminal = Terminal(settings=settings)
+        terminal.accounts.hosts[slug] = server.hosts
+        await terminal.start()
+        try:
+            account = terminal.accounts.accounts[f"{slug}:paper"]
+            await until(lambda: account.state is AccountState.READY, account.text or "ready")
+            await until(lambda: not terminal.desk._not_ready(account), "the comparison")
+            for family in account.venue.families:
+                await trade_family(terminal, account, family.name)
+            assert not server.exchange.open_orders("trader")
+            assert not server.exchange.fills("trader")
+        finally:
+            await terminal.stop()
+            await server.stop()
+
+    asyncio.run(run())
+
+
+async def trade_family(terminal: Terminal, account: Account, family: str) -> None:
+    """Buy at market, rest and cancel, sell what was bought: by amounts that any venue's rules take."""
+    rows = [row for row in account.instruments.values() if row.family == family]
+    named = [row for row in rows if row.symbol in account.venue.demo_symbols] or rows
+    instrument = min(named, key=lambda row: row.key)
+    feed = terminal.markets.open(instrument.key, Environment.PAPER)
+    assert feed is not None
+    await until(lambda: feed.sync.live and feed.book.mid, "a live book")
+    mid = D(repr(feed.book.mid))
+    step = instrument.size.step or D("0.001")
+    amount = max(
+        (instrument.size_worth(mid, max(instrument.min_notional * 3, D(100))) / step).to_integral_value() * step, step
+    )
+    low = (mid * D("0.97") / instrument.tick).to_integral_value() * instrument.tick
+    buy = Draft(account=account.id, instrument=instrument, side=Side.BUY, kind=OrderKind.MARKET, amount=amount)
+    bought = place(terminal, buy)
+    await until(lambda: bought.is_final, f"the purchase: {bought.text}")
+    assert bought.state is OrderState.FILLED, bought.text
+    assert bought.fee is not None
+    assert bought.average is not None
+    assert abs(bought.average / mid - 1) < D("0.02")
+    resting = place(terminal, msgspec.structs.replace(buy, kind=OrderKind.LIMIT, price=low))
+    await until(lambda: resting.state is OrderState.OPEN, f"the resting order: {resting.text}")
+    terminal.desk.amend(resting.id, price=low - instrument.tick)
+    await until(lambda: resting.price == low - instrument.tick and resting.state is OrderState.OPEN, "the amendment")
+    terminal.desk.cancel(resting.id)
+    await until(lambda: resting.state is OrderState.CANCELLED, "the cancel")
+    held = await until(
+        lambda: account.positions.get(instrument.key) or account.balances.get((family, instrument.base)), "it"
+    )
+    assert getattr(held, "size", None) == amount or held.total > 0
+    terminal.markets.close(feed)
+
+
+@pytest.mark.parametrize("slug", [slug for slug in slugs() if not lives(slug)])
+def test_a_closed_venue_has_no_paper_and_says_since_when(
+    slug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
+
+    async def run() -> None:
+        settings = Settings()
+        settings.preferences.accounts = [f"{slug}:paper"]
+        terminal = Terminal(settings=settings)
+        await terminal.start()
+        account = terminal.accounts.accounts[f"{slug}:paper"]
+        assert account.state is AccountState.FAILED
+        assert f"closed {load(slug).standing.since}" in account.text
+        assert "Practice" in account.text
+        await terminal.stop()
+
+    asyncio.run(run())
