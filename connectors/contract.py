@@ -469,7 +469,7 @@ class BookRule:
     come at any time and replaces the book. `checksum` computes what the venue sends, from the book; `checksum_levels`
     says how many levels a side it sees. `first_within` seconds after the subscription without an image = failed.
     `quiet_after` seconds without life on the connection make the book stale. `repair` is tried in order, `pace`
-    seconds apart at least.
+    seconds apart at least. `sampled`: tickers with an id speak of the book at exactly that id; else they hold until the next.
     """
 
     source: Source
@@ -486,6 +486,7 @@ class BookRule:
     first_within: float = 10.0
     quiet_after: float = 30.0
     crossed_grace: float = 0.0  # seconds that a cross may stand, for venues that split one change over messages
+    sampled: bool = False
     hold: int = 5000  # deltas held back at most while a snapshot is awaited
 
 
@@ -707,6 +708,11 @@ class Trading(ABC):
     def place(self, order: OrderRequest, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
         """Send an order. The update says what the venue knows so far (PENDING: received, no more)."""
 
+    def prepare(self, instrument: Instrument, facts: Mapping[str, Any]) -> Flow[Mapping[str, Any]]:
+        """Facts that orders in this instrument need, asked for when the venue refused one for want of them (NotPrepared)."""
+        return {}
+        yield
+
     @abstractmethod
     def cancel(self, order: OrderRef, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
         """Cancel. OrderNotFound does not mean cancelled: ask `order`."""
@@ -743,8 +749,10 @@ class Trading(ABC):
         """Change price and/or total amount (Decimals) in place; `client_id` is a fresh one for venues that need it."""
         raise NotSupported("this venue cannot amend an order")
 
-    def set_leverage(self, instrument: Instrument, leverage: int, facts: Mapping[str, Any]) -> Flow[None]:
-        """Leverage of new positions in this contract."""
+    def set_leverage(
+        self, instrument: Instrument, leverage: int, facts: Mapping[str, Any]
+    ) -> Flow[Mapping[str, Any] | None]:
+        """Leverage of new positions in this contract. Facts that later orders need (venues that want it with each order)."""
         raise NotSupported("there is no leverage here")
 
     def dead_man(self, instrument: Instrument | None, seconds: float, facts: Mapping[str, Any]) -> Flow[None]:

@@ -83,6 +83,10 @@ class InstrumentUnknown(Refused):
     """No such instrument at this venue."""
 
 
+class NotPrepared(Refused):
+    """Certainly not executed, for want of facts about the account that can be asked for (`Trading.prepare`)."""
+
+
 class MarketClosed(Refused):
     """The instrument does not trade now."""
 

@@ -155,8 +155,10 @@ def family_for(call: Mapping[str, Any], venue: Venue) -> Family:
 
 
 def instrument_for(call: Mapping[str, Any], family: Family, venue: Venue) -> Instrument:
-    """A stand-in with the call's symbol; its wire name is the joined one unless `venue_symbol` says otherwise."""
-    symbol = str(call.get("symbol", "BTC-USDT"))
+    """A stand-in with the call's symbol; its wire name is spelled from it unless `venue_symbol` says otherwise. "-PERP" behind
+    a symbol says no more than its market does.
+    """
+    symbol = str(call.get("symbol", "BTC-USDT")).removesuffix("-PERP")
     base, _, quote = symbol.partition("-")
     return Instrument(
         venue=venue.slug,
@@ -209,6 +211,8 @@ def _flow(call: Mapping[str, Any], family: Family, venue: Venue) -> Flow[Any]:
             return trading.order(ref, facts)
         case "open_orders":
             return trading.open_orders(instrument if "symbol" in call else None, facts)
+        case "open_order_symbols":
+            return trading.open_orders(None, facts)
         case "fills":
             return trading.fills(instrument, Page(limit=call.get("limit", 500)), facts)
         case "balances":
@@ -219,6 +223,12 @@ def _flow(call: Mapping[str, Any], family: Family, venue: Venue) -> Flow[Any]:
             return trading.login()
         case "positions":
             return trading.positions(facts)
+        case "fees":
+            return trading.fees(instrument, facts)
+        case "account_mode":
+            return trading.login()
+        case "book_snapshot":
+            return trading.book(instrument)
         case "set_leverage":
             return trading.set_leverage(instrument, int(call["leverage"]), facts)
     raise LookupError(f"no operation is called {call['op']!r}")
@@ -239,7 +249,7 @@ def order_for(call: Mapping[str, Any], instrument: Instrument) -> OrderRequest:
         quote_amount=money("quote_amount"),
         price=money("price"),
         trigger=money("stop_price"),
-        tif=TimeInForce(call.get("tif", "GTC").lower()),
+        tif=TimeInForce(str(call.get("tif") or call.get("time_in_force") or "GTC").lower()),
         post_only=bool(call.get("post_only")),
         reduce_only=bool(call.get("reduce_only")),
     )

@@ -113,6 +113,9 @@ class VenuePractice(ABC):
     def tick(self, now_ms: int) -> None:
         """Time passes: what is shared by all connections."""
 
+    def located(self, hosts: Mapping[str, str]) -> None:  # noqa: B027 - most venues name no addresses
+        """Told once the server listens: the local base URL of each real one, for answers that name addresses."""
+
     # What the server needs for its faults: only the venue's own end knows these.
 
     @abstractmethod

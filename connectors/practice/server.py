@@ -126,6 +126,7 @@ class PracticeServer:
         for real, (label, path) in self.practice.hosts.items():
             scheme = "ws" if real.startswith("ws") else "http"
             self.hosts[real] = f"{scheme}://127.0.0.1:{ports[label]}{path}"
+        self.practice.located(self.hosts)
         self._ticker = asyncio.ensure_future(self._tick())
 
     async def stop(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 from connectors.contract import Answer, Call, Channel, Environment, Event, Family, Page, Stream, Unknown, Venue
@@ -73,13 +73,27 @@ class ReplayReport:
         return asdict(self)
 
 
+_Top: TypeAlias = tuple[tuple[float, float] | None, tuple[float, float] | None]
+
+
 @dataclass(slots=True)
 class _Book:
     instrument: Instrument
     sync: BookSync
     tickers: list[Ticker] = field(default_factory=list)
+    tops: dict[int, _Top] = field(default_factory=dict)  # by sequence number, for tickers that come after their update
     compared: int = 0
     equal: int = 0
+
+    @property
+    def top(self) -> _Top:
+        """Best bid and ask of the book as it is."""
+        return self.sync.book.best_bid, self.sync.book.best_ask
+
+    def compare(self, told: Ticker, top: _Top) -> None:
+        """The venue's own best prices against the book's."""
+        self.compared += 1
+        self.equal += top == ((told.bid, told.bid_size), (told.ask, told.ask_size))
 
 
 class Replay:
@@ -94,6 +108,7 @@ class Replay:
         self.last_frame: float = 0.0
         self._by_wire: dict[tuple[str, str], Instrument] = {}
         self._streams: dict[str, tuple[Family, Stream]] = {}
+        self._samples: dict[tuple[str, str], dict[int, Ticker]] = {}  # tickers that wait for their update
 
     def feed(self, row: Row) -> None:
         """One row."""
@@ -139,13 +154,22 @@ class Replay:
 
     def _stream(self, row: Row) -> tuple[Family, Stream] | None:
         if row.conn not in self._streams:
-            found = self._family_of(row.url, "ws")
+            found = self._named(row.conn) or self._family_of(row.url, "ws")
             if found is None:
                 return None
             family, role = found
             stream = family.account_stream() if role == "account" else family.market_stream(role)
             self._streams[row.conn] = (family, stream)
         return self._streams[row.conn]
+
+    def _named(self, conn: str) -> tuple[Family, str] | None:
+        """Family and role as our own recordings name a connection: public and private sockets may share an address."""
+        name, _, rest = conn.partition(".")
+        role = rest.rpartition(".")[0]
+        for family in self.venue.families:
+            if family.name == name and any(endpoint.role == role for endpoint in family.endpoints):
+                return family, role
+        return None
 
     def _family_of(self, url: str, scheme: str) -> tuple[Family, str] | None:
         """The family and role whose base URL shares most of `url`, at least the host."""
@@ -186,7 +210,7 @@ class Replay:
                 except VenueError:
                     self.report.not_understood += 1
                     return
-                self._book(family, instrument.wire).sync.snapshot(snapshot, row.ts)
+                self._event(family, snapshot, row.ts)
                 return
 
     @staticmethod
@@ -243,10 +267,15 @@ class Replay:
                 book = self._book(family, event.wire)
                 applied = book.sync.counters.applied
                 book.sync.delta(event, now)
-                if book.sync.counters.applied > applied:
+                if family.book.sampled:
+                    self._sample(family, book)
+                elif book.sync.counters.applied > applied:
                     self._witness(book)
             case BookSnapshot():
-                self._book(family, event.wire).sync.snapshot(event, now)
+                book = self._book(family, event.wire)
+                book.sync.snapshot(event, now)
+                if family.book.sampled:
+                    self._sample(family, book)
             case BookCheck():
                 self._book(family, event.wire).sync.check(event, now)
             case BookBroken():
@@ -262,12 +291,33 @@ class Replay:
             case Trade() | Ticker() | Candle() | MarkPrice():
                 self.report.trades += isinstance(event, Trade)
                 instrument = self._instrument(family, event.wire)
-                if isinstance(event, Ticker) and event.id is not None:
+                if isinstance(event, Ticker) and event.id is not None and family.book.sampled:
+                    self._sampled(family, event, event.id)
+                elif isinstance(event, Ticker) and event.id is not None:
                     self._book(family, event.wire).tickers.append(event)
                 if self.listener is not None:
                     self.listener.market(event, instrument)
             case _:
                 pass
+
+    def _sampled(self, family: Family, told: Ticker, number: int) -> None:
+        """A ticker that speaks of one number: compared with the book as it was or will be at exactly that one."""
+        book = self.books.get((family.name, told.wire))
+        top = book.tops.get(number) if book is not None else None
+        if book is not None and top is not None:
+            book.compare(told, top)
+        elif book is None or book.sync.last_id is None or number > book.sync.last_id:
+            self._samples.setdefault((family.name, told.wire), {})[number] = told
+
+    def _sample(self, family: Family, book: _Book) -> None:
+        """The book is at a number: keep its top, and compare it if the venue has told of it before."""
+        last = book.sync.last_id
+        if last is None or not book.sync.live:
+            return
+        book.tops[last] = book.top
+        told = self._samples.get((family.name, book.sync.wire), {}).pop(last, None)
+        if told is not None:
+            book.compare(told, book.top)
 
     @staticmethod
     def _witness(book: _Book) -> None:
@@ -281,9 +331,7 @@ class Replay:
         if told is None:
             return
         book.tickers.insert(0, told)  # it stays the witness until a newer one comes
-        bid, ask = book.sync.book.best_bid, book.sync.book.best_ask
-        book.compared += 1
-        book.equal += bid == (told.bid, told.bid_size) and ask == (told.ask, told.ask_size)
+        book.compare(told, book.top)
 
 
 def _first_call(flow: Any) -> Call | None:

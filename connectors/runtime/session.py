@@ -23,6 +23,7 @@ from connectors.contract import (
     UNREADABLE,
     Accepted,
     Active,
+    Amend,
     Ask,
     Call,
     Caps,
@@ -58,10 +59,12 @@ from connectors.errors import (
     ClockSkewed,
     NonceTooLow,
     NoSuchAccount,
+    NotPrepared,
     NotSent,
     NotSupported,
     OutcomeUnknown,
     RateLimited,
+    Refused,
     Unintelligible,
     VenueError,
     VenueUnavailable,
@@ -85,8 +88,10 @@ from connectors.model import (
     Trade,
     is_sound,
 )
+from connectors.runtime.amends import Amends
 from connectors.runtime.clock import Clock
 from connectors.runtime.derive import DerivedFills
+from connectors.runtime.fees import LateFees
 from connectors.runtime.http import Http
 from connectors.runtime.limits import Limits
 from connectors.runtime.pace import Pace
@@ -230,6 +235,12 @@ class Session:
             for family in venue.families
             if family.capabilities.fills is FillSource.CUMULATIVE
         }
+        self._fees = {
+            family.name: self._late_fees(family)
+            for family in venue.families
+            if family.capabilities.fills is FillSource.EVENT_FEE_CALL
+        }
+        self._amends = {family.name: Amends() for family in venue.families if family.capabilities.amend is Amend.NEW_ID}
         self._by_wire: dict[tuple[str, str], _Market] = {}
         self._links: list[Link] = []
         self._connects: dict[tuple[str, str], Pace] = {}
@@ -321,6 +332,7 @@ class Session:
             task.cancel()
         links = [*self._links, *(account.link for account in self._accounts.values()), *self._trade_links.values()]
         await asyncio.gather(*(link.stop() for link in links), return_exceptions=True)
+        await asyncio.gather(*(fees.stop() for fees in self._fees.values()), return_exceptions=True)
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._http.close()
         if self._recorder is not None:
@@ -421,9 +433,17 @@ class Session:
     async def place(self, order: OrderRequest) -> OrderUpdate:
         """Send an order; over the trade socket where there is one open, else over HTTP."""
         family = self._family(order.instrument)
-        facts = self._facts[family.name]
         if family.name in self._derived:
             self._derived[family.name].expect(order.client_id)
+        try:
+            return await self._place(order, family)
+        except NotPrepared:  # certainly not executed: learn what was missing, once
+            learned = await self.run(family.trading.prepare(order.instrument, self._facts[family.name]), family)
+            self._learn(family.name, learned)
+            return await self._place(order, family)
+
+    async def _place(self, order: OrderRequest, family: Family) -> OrderUpdate:
+        facts = self._facts[family.name]
         if self._socket_for(family) is not None:
             try:
                 return self._named(await self.run(family.trading.place(order, facts, socket=True), family), family)
@@ -456,8 +476,24 @@ class Session:
     ) -> OrderUpdate:
         """Change a resting order natively. Raises NotSupported where the venue cannot."""
         family = self._family(order.instrument)
+        amends = self._amends.get(family.name)
+        if amends is not None and amount is not None:
+            amount -= amends.carried(order.venue_id)
         flow = family.trading.amend(order, self._facts[family.name], price=price, amount=amount, client_id=client_id)
-        return self._named(await self.run(flow, family), family)
+        if amends is None or not order.venue_id:
+            return self._named(await self.run(flow, family), family)
+        amends.begin(order.venue_id)
+        try:
+            update = await self.run(flow, family)
+        except (Refused, VenueUnavailable):
+            for held in amends.refused(order.venue_id):
+                self._tell_order(held, family.name)
+            raise
+        except BaseException:
+            amends.unknown(order.venue_id)
+            raise
+        amends.done(update)
+        return self._named(update, family)
 
     async def order(self, order: OrderRef) -> OrderUpdate:
         """What the venue knows of an order. Raises OrderNotFound."""
@@ -540,7 +576,8 @@ class Session:
     async def set_leverage(self, instrument: Instrument, leverage: int) -> None:
         """Leverage of a contract."""
         family = self._family(instrument)
-        await self.run(family.trading.set_leverage(instrument, leverage, self._facts[family.name]), family)
+        learned = await self.run(family.trading.set_leverage(instrument, leverage, self._facts[family.name]), family)
+        self._learn(family.name, learned or {})
 
     async def dead_man(self, instrument: Instrument | None, seconds: float, family: Family) -> None:
         """(Re)arm the venue's own switch."""
@@ -636,10 +673,15 @@ class Session:
     async def open_stream(self, link: Link) -> tuple[str, Dial]:
         """Run a stream's opening flow and say where to dial."""
         family = self.venue.family(link.family)
-        dial = await self.run(link.stream.opening(self._facts[family.name]), family)
+        try:
+            dial = await self.run(link.stream.opening(self._facts[family.name]), family)
+        except AuthenticationFailed as error:
+            if link.role == Role.ACCOUNT and not isinstance(error, ClockSkewed):
+                self._refused_key(link, error)
+            raise
         self._learn(family.name, dial.facts)
         real = dial.url if dial.url is not None else family.url(link.role, self.environment) + dial.path
-        link.named = real.partition("?")[0]
+        link.named = self._real(real.partition("?")[0])
         return self._local(real), dial
 
     def seal_ask(self, link: Link, ask: Ask) -> str | bytes:
@@ -716,8 +758,11 @@ class Session:
                 if isinstance(event, OrderUpdate):
                     event.family = family
                     self._derive(event, listed=event.listed)
-                if self._listener is not None:
+                    self._tell_order(event, family)
+                elif self._listener is not None:
                     self._listener.account(event, family)
+                if isinstance(event, Fill) and family in self._fees:
+                    self._fees[family].heard(event)
                 if isinstance(event, (OrderUpdate, Fill)):
                     self._stir(link, family)
             elif isinstance(event, (BookCheck, BookBroken)):
@@ -999,10 +1044,7 @@ class Session:
             await link.stop()
             return
         except AuthenticationFailed as error:
-            self.problem = f"{self.venue.name} refused the key: {error}"
-            link.text = self.problem
-            if self._listener is not None:
-                self._listener.lost(family.name, self.problem)
+            self._refused_key(link, error)
             return
         except VenueError as error:
             link.drop(f"the account could not be read: {error}")
@@ -1017,6 +1059,12 @@ class Session:
         ]
         if self._listener is not None:
             self._listener.ready(family.name)
+
+    def _refused_key(self, link: Link, error: AuthenticationFailed) -> None:
+        self.problem = f"{self.venue.name} refused the key: {error}"
+        link.text = self.problem
+        if self._listener is not None:
+            self._listener.lost(link.family, self.problem)
 
     async def read_account(self, family: Family) -> None:
         """Read balances and positions and tell them. Raises VenueError."""
@@ -1083,11 +1131,33 @@ class Session:
                 return self._hosts[real] + url[len(real) :]
         return url
 
+    def _real(self, url: str) -> str:
+        """`url` with the real host in place of a practice one: an address that a call told is local already."""
+        for real, local in self._hosts.items():
+            if url.startswith(local):
+                return real + url[len(local) :]
+        return url
+
     def _named(self, update: OrderUpdate, family: Family) -> OrderUpdate:
         """An answer about an order: it gets its family, and what it tells of executions is told."""
         update.family = family.name
         self._derive(update, listed=True)
+        if family.name in self._amends:
+            self._amends[family.name].complete(update)
         return update
+
+    def _tell_order(self, update: OrderUpdate, family: str) -> None:
+        """News of an order, unless an amend gave the order another id."""
+        amends = self._amends.get(family)
+        if self._listener is not None and (amends is None or amends.told(update)):
+            self._listener.account(update, family)
+
+    def _late_fees(self, family: Family) -> LateFees:
+        async def read(wire: str, start: int) -> list[Fill]:
+            instrument = self.instrument(family.name, wire)
+            return await self.fills(instrument, Page(start=start)) if instrument is not None else []
+
+        return LateFees(read, lambda fill: self._tell_fills([fill], family.name))
 
     def _derive(self, update: OrderUpdate, *, listed: bool) -> None:
         derived = self._derived.get(update.family)

@@ -127,6 +127,7 @@ class Link:
         self.role = role
         self.caps = caps
         self.pulse = pulse
+        self._beating = pulse  # of the connection that is open: its address may have come with a pulse of its own
         self.stream: Stream = make_stream()
         self.url = ""
         self.named = ""  # the venue's own address, also where a practice host stands in for it
@@ -195,8 +196,9 @@ class Link:
         recent = self.counters.recent
         if not recent or now - recent[-1][0] >= 0.5:
             recent.append((now, self.counters.frames))
-        if self.is_open and now - max(self.last_frame, self.opened_at) > self.pulse.dead_after:
-            self.drop(f"nothing heard for {self.pulse.dead_after:g} s")
+        limit = self._beating.dead_after
+        if self.is_open and now - max(self.last_frame, self.opened_at) > limit:
+            self.drop(f"nothing heard for {limit:g} s")
 
     # -----------------------------------------------------------------------------------------------------------------
     # Sending
@@ -312,13 +314,14 @@ class Link:
             url, dial = await self.owner.open_stream(self)
             self.url = url.partition("?")[0]
             self.life = dial.life if dial.life is not None else self.caps.life
-            self._transport = await _dial(url, dial, dial.pulse or self.pulse)
+            self._beating = dial.pulse or self.pulse
+            self._transport = await _dial(url, dial, self._beating)
             self.opened_at = self.last_frame = self._now()
             self.counters.connects += 1
             self._greeted.clear()
             self._outbox = asyncio.Queue()
             helpers.append(asyncio.ensure_future(self._write()))
-            helpers.append(asyncio.ensure_future(self._beat(dial.pulse or self.pulse)))
+            helpers.append(asyncio.ensure_future(self._beat(self._beating)))
             helpers.append(asyncio.ensure_future(self._greet(dial)))
             was_open = True
             await self._read(helpers)

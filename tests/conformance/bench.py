@@ -357,8 +357,15 @@ class Bench:
         """Whether a book is the exchange's own, level by level, to the depth that the venue shows."""
         image = self.exchange.book(self.key_of(instrument or self.instrument))
         cut = sync.rule.cut or 1_000_000
-        theirs = tuple([(float(row.price), float(row.size)) for row in side[:cut]] for side in (image.bids, image.asks))
-        return sync.live and sync.book.top(cut) == theirs
+        low, high = sync.horizon or (0.0, math.inf)  # beyond it a snapshot of so many levels does not tell
+
+        def seen(side: list[tuple[float, float]]) -> list[tuple[float, float]]:
+            return [row for row in side if low <= row[0] <= high]
+
+        theirs = [
+            seen([(float(row.price), float(row.size)) for row in side[:cut]]) for side in (image.bids, image.asks)
+        ]
+        return sync.live and [seen(side) for side in sync.book.top(cut)] == theirs
 
     async def equal(self, sync: BookSync, instrument: Instrument | None = None) -> None:
         """Wait until it is."""

@@ -63,6 +63,7 @@ CANNOT: dict[tuple[str, str], str] = {
         "update_dropped",
     ): "nothing is numbered: a lost message shows only when a row names an id that is not there",
     ("coinbase", "login_expires"): "a token is looked at when its message arrives; a subscription outlives it",
+    ("kucoin futures", "below_minimum"): "the smallest order is one lot, and there is no minimum of value",
     ("kraken", "login_expires"): "a token expires only before its use, then it lives as long as its socket",
 }
 

@@ -95,6 +95,26 @@ OTHERWISE: dict[tuple[str, str], tuple[str, str]] = {
             "ws.trade 57",
         )
     },
+    ("kucoin", "rest.open_orders spot 38"): ("unknown", "plain orders; stop orders are asked for last"),
+    ("kucoin", "rest.open_orders perp 91"): ("control", "one page of two lists"),
+    ("kucoin", "ws.error perp 128"): ("control", "the socket is about to be closed"),
+    **{
+        ("kucoin", f"{kind} {number}"): (
+            "unknown",
+            "the protocol of unified accounts, which the connector does not speak",
+        )
+        for number, kind in (
+            (66, "ws.error uta"),
+            (108, "ws.welcome perp"),
+            (110, "ws.subscribed perp"),
+            (111, "ws.book.snapshot perp"),
+            (112, "ws.book.delta perp"),
+            (113, "ws.book.delta perp"),
+            (114, "ws.error perp"),
+            (115, "ws.error perp"),
+            (116, "ws.error perp"),
+        )
+    },
     ("binance", "ws.order_list"): ("control", "lists show as their orders"),
 }
 

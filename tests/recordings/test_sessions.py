@@ -19,6 +19,7 @@ SESSIONS = [
     ("kraken", "session-v2-resync-20260818.jsonl.gz", (17, 17, 0, 0, 0, 0, 0, 1)),
     ("kraken", "session-v1-20210417.jsonl.gz", (4269, 4269, 0, 0, 0, 0, 0, 10)),
     ("coinbase", "session-exchange-2021.jsonl.gz", (9719, 9719, 0, 0, 0, 0, 0, 10)),
+    ("kucoin", "session-spot-classic-2021-04.jsonl.gz", (3853, 3805, 48, 0, 0, 819, 819, 9)),
 ]
 # Recordings that nothing reads, and why.
 UNREAD = {"session-coinm-2021-07-22.jsonl.gz": "coin-margined contracts are no family of Binance here"}

@@ -253,11 +253,11 @@ async def snapshot_old(bench: Bench) -> None:
     step = next(bench.family.trading.book(bench.instrument))
     assert isinstance(step, Call)
     faults.keep = step.path
-    await (await bench.client(keyed=False)).book()  # the stream runs on for this one
+    await (await bench.client()).book()  # the stream runs on for this one
     for _ in range(5):
         await bench.move()
     faults.repeat_next = 1
-    late = await bench.client(keyed=False)
+    late = await bench.client()
     late.session.subscribe(Channel.BOOK, bench.instrument)
     sync = late.session.sync(bench.instrument)
     assert sync is not None

@@ -1,0 +1,404 @@
+"""KuCoin futures: USDT, USDC and coin-margined contracts in whole lots, orders, positions, private stream.
+
+XBT is what futures call BTC, in symbols and as a currency. Stop orders share the id space of all orders; only their list
+is another one. There is no amend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from connectors.contract import (
+    Answer,
+    Ask,
+    Call,
+    Cost,
+    Effect,
+    Event,
+    Flow,
+    Found,
+    Page,
+    Role,
+    Search,
+    Topic,
+    Trading,
+    Unknown,
+    once,
+)
+from connectors.errors import NotSupported, OrderNotFound
+from connectors.kucoin.futures_rows import (
+    FAMILY,
+    candle_row,
+    fill_row,
+    instrument_row,
+    order_row,
+    overview_row,
+    position_event,
+    position_row,
+    snapshot_row,
+    stop_event,
+    ticker_row,
+    wallet_row,
+)
+from connectors.kucoin.market import INTERVALS, Envelope, KucoinStream, ms
+from connectors.kucoin.rows import order_events
+from connectors.kucoin.signing import FUTURES, PUBLIC, public, read_data, signed
+from connectors.kucoin.spot import ACCOUNTS, login
+from connectors.model import (
+    Balance,
+    BookSnapshot,
+    Candle,
+    Fees,
+    Fill,
+    Instrument,
+    OrderKind,
+    OrderRef,
+    OrderRequest,
+    OrderStatus,
+    OrderUpdate,
+    Position,
+    Side,
+    Ticker,
+    TimeInForce,
+    Trade,
+    plain,
+)
+
+FUTURES_INTERVALS = ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "1w")
+SETTLED_IN = ("USDT", "USDC", "XBT")  # one call a currency
+
+
+class FuturesTrading(Trading):
+    """Operations of futures.
+
+    Facts: `leverage` and `modes` by symbol, as far as they are known; `hedge` if the account holds long and short apart.
+    """
+
+    # public
+
+    def time(self) -> Flow[int]:
+        """GET /api/v1/timestamp."""
+        return once(public("GET", "/api/v1/timestamp", 2, int))
+
+    def instruments(self) -> Flow[list[Instrument]]:
+        """GET /api/v1/contracts/active."""
+        read = lambda body: [instrument_row(row) for row in body]  # noqa: E731 - the reader beside its request
+        return once(public("GET", "/api/v1/contracts/active", 3, read))
+
+    def book(self, instrument: Instrument, depth: int | None = None) -> Flow[BookSnapshot]:
+        """GET /api/v1/level2/snapshot: up to 1,000 levels a side, in any order."""
+        symbol = ("symbol", instrument.wire)
+        for most, path, weight in ((20, "depth20", 5), (100, "depth100", 10)):
+            if depth is not None and depth <= most:
+                read = lambda body: snapshot_row(body, instrument.wire, most)  # noqa: B023, E731 - used before it changes
+                return once(_public(f"/api/v1/level2/{path}", weight, read, symbol))
+        read = lambda body: snapshot_row(body, instrument.wire, 1000)  # noqa: E731 - the reader beside its request
+        return once(_public("/api/v1/level2/snapshot", 3, read, symbol))
+
+    def trades(self, instrument: Instrument, limit: int = 200) -> Flow[list[Trade]]:
+        """GET /api/v1/trade/history."""
+
+        def read(body: Any) -> list[Trade]:
+            found = [
+                Trade(
+                    wire=instrument.wire,
+                    price=float(row["price"]),
+                    amount=float(row["size"]),
+                    side=Side(row["side"]),
+                    time=ms(int(row["ts"])) or 0,
+                    id=str(row["tradeId"]),
+                )
+                for row in body
+            ]
+            return sorted(found, key=lambda trade: trade.time)[-limit:]
+
+        return once(_public("/api/v1/trade/history", 5, read, ("symbol", instrument.wire)))
+
+    def candles(self, instrument: Instrument, interval: str, page: Page) -> Flow[list[Candle]]:
+        """GET /api/v1/kline/query: oldest first, open, high, low, close, volume in lots; at most 500."""
+        if interval not in FUTURES_INTERVALS:
+            raise NotSupported(f"KuCoin futures have no candles of {interval}")
+        seconds = INTERVALS[interval][1]
+        span = seconds * 1000
+        limit = min(page.limit, 500)
+        params = [("symbol", instrument.wire), ("granularity", str(seconds // 60))]
+        start = page.start
+        if start is None and page.end is not None:
+            start = page.end - span * limit
+        if start is not None:
+            params.append(("from", str(start)))
+        if page.end is not None:
+            params.append(("to", str(page.end)))
+
+        def read(answer: Answer) -> list[Candle]:
+            rows = sorted(
+                (candle_row(row, instrument.wire, interval) for row in read_data(answer, futures=True)),
+                key=lambda candle: candle.start,
+            )
+            for row in rows:
+                row.closed = bool(answer.got_at) and row.start + span <= answer.got_at
+            return rows[:limit] if page.start is not None else rows[-limit:]
+
+        call = Call(
+            endpoint=Role.REST,
+            method="GET",
+            path="/api/v1/kline/query",
+            params=tuple(params),
+            read=read,
+            costs=(Cost(PUBLIC, 3),),
+        )
+        return once(call)
+
+    def tickers(self, instruments: Sequence[Instrument]) -> Flow[list[Ticker]]:
+        """The list of contracts carries the statistics of all."""
+        wanted = {instrument.wire for instrument in instruments}
+        read = lambda body: [ticker_row(row) for row in body if not wanted or row["symbol"] in wanted]  # noqa: E731 - the reader beside its request
+        return once(public("GET", "/api/v1/contracts/active", 3, read))
+
+    # account
+
+    def login(self) -> Flow[Mapping[str, Any]]:
+        """What the key may do, and whether positions are kept long and short apart."""
+        facts = yield from login("Futures", ACCOUNTS)
+        rows = yield _get("/api/v1/positions", 2, list)
+        return {**facts, "hedge": any(row.get("positionSide") in ("LONG", "SHORT") for row in rows)}
+
+    def balances(self, facts: Mapping[str, Any]) -> Flow[list[Balance]]:
+        """GET /api/v1/account-overview, once a currency."""
+        found: list[Balance] = []
+        for currency in SETTLED_IN:
+            found.append((yield _get("/api/v1/account-overview", 5, overview_row, ("currency", currency))))
+        return [row for row in found if row.total or row.held]
+
+    def positions(self, facts: Mapping[str, Any]) -> Flow[list[Position]]:
+        """GET /api/v1/positions."""
+        read = lambda body: [position_row(row) for row in body if row["currentQty"]]  # noqa: E731 - the reader beside its request
+        return once(_get("/api/v1/positions", 2, read))
+
+    def fees(self, instrument: Instrument, facts: Mapping[str, Any]) -> Flow[Fees]:
+        """GET /api/v1/trade-fees."""
+        read = lambda body: Fees(  # noqa: E731 - the reader beside its request
+            maker=Decimal(str(body["makerFeeRate"])), taker=Decimal(str(body["takerFeeRate"]))
+        )
+        return once(_get("/api/v1/trade-fees", 3, read, ("symbol", instrument.wire)))
+
+    # orders
+
+    def place(self, order: OrderRequest, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
+        """POST /api/v1/orders, with margin mode and leverage as far as they are known; see `prepare`."""
+        if order.quote_amount is not None:
+            raise NotSupported("KuCoin futures take orders in lots only")
+        if facts.get("hedge"):
+            raise NotSupported("this futures account is in hedge mode; Fathom trades in one-way mode only")
+        wire = order.instrument.wire
+        return once(self._order_call(order, facts.get("modes", {}).get(wire), facts.get("leverage", {}).get(wire)))
+
+    def prepare(self, instrument: Instrument, facts: Mapping[str, Any]) -> Flow[Mapping[str, Any]]:
+        """GET getMarginMode: an order must name the contract's margin mode, isolated being the default, and its leverage."""
+        mode, leverage = yield from _margin(instrument.wire)
+        return _learned(facts, instrument.wire, mode, leverage)
+
+    @staticmethod
+    def _order_call(order: OrderRequest, mode: str | None, leverage: int | None) -> Call:
+        body: dict[str, Any] = {
+            "clientOid": order.client_id,
+            "side": order.side.value,
+            "symbol": order.instrument.wire,
+            "type": "limit" if order.kind.has_price else "market",
+        }
+        if leverage:
+            body["leverage"] = leverage
+        if mode:
+            body["marginMode"] = mode
+        if order.amount is not None:
+            whole = order.amount == order.amount.to_integral_value()
+            body["size"] = int(order.amount) if whole else plain(order.amount)  # the venue refuses parts of a lot
+        if order.kind.has_price and order.price is not None:
+            body["price"] = plain(order.price)
+            if order.tif is not TimeInForce.GTC:
+                body["timeInForce"] = order.tif.upper()
+        if order.post_only:
+            body["postOnly"] = True
+        if order.reduce_only:
+            body["reduceOnly"] = True
+        waits = order.kind.has_trigger
+        if waits and order.trigger is not None:
+            stops = order.kind in (OrderKind.STOP, OrderKind.STOP_LIMIT)
+            rises = stops is (order.side is Side.BUY)
+            body |= {"stop": "up" if rises else "down", "stopPrice": plain(order.trigger), "stopPriceType": "TP"}
+
+        def read(data: Any) -> OrderUpdate:
+            return OrderUpdate(
+                wire=order.instrument.wire,
+                venue_id=data["orderId"],
+                client_id=order.client_id,
+                status=OrderStatus.UNTRIGGERED if waits else OrderStatus.PENDING,
+            )
+
+        return signed("POST", "/api/v1/orders", Cost(FUTURES, 2), read, body=body, effect=Effect.PLACE)
+
+    def cancel(self, order: OrderRef, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
+        """DELETE by the venue's id, else by ours; accepted, not done."""
+
+        def read(data: Any) -> OrderUpdate:
+            return OrderUpdate(wire=order.instrument.wire, venue_id=order.venue_id, client_id=order.client_id)
+
+        if order.venue_id:
+            return once(_delete(f"/api/v1/orders/{order.venue_id}", 1, read))
+        path = f"/api/v1/orders/client-order/{order.client_id}"
+        return once(_delete(path, 1, read, ("symbol", order.instrument.wire)))
+
+    def cancel_all(self, instrument: Instrument | None, facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
+        """Orders, then stop orders, of one contract or of all."""
+        params = (("symbol", instrument.wire),) if instrument is not None else ()
+        numbers: list[Any] = []
+        for path, weight in (("/api/v3/orders", 10), ("/api/v1/stopOrders", 15)):
+            numbers += yield _delete(
+                path, weight, lambda data: list((data or {}).get("cancelledOrderIds") or ()), *params
+            )
+        if instrument is None:
+            return []
+        return [OrderUpdate(wire=instrument.wire, venue_id=str(number)) for number in numbers]
+
+    def order(self, order: OrderRef, facts: Mapping[str, Any]) -> Flow[OrderUpdate]:
+        """By the venue's id, else by ours."""
+
+        def read(data: Any) -> OrderUpdate:
+            if not data:
+                raise OrderNotFound("the venue knows no such order")
+            return order_row(data)
+
+        if order.venue_id:
+            return once(_get(f"/api/v1/orders/{order.venue_id}", 5, read))
+        return once(_get("/api/v1/orders/byClientOid", 5, read, ("clientOid", order.client_id)))
+
+    def open_orders(self, instrument: Instrument | None, facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
+        """Active orders and stop orders that wait, all pages."""
+        symbol = (("symbol", instrument.wire),) if instrument is not None else ()
+        found: list[OrderUpdate] = []
+        for path, weight, params in (
+            ("/api/v1/orders", 2, (("status", "active"), *symbol)),
+            ("/api/v1/stopOrders", 6, symbol),
+        ):
+            page, pages = 1, 1
+            while page <= pages:
+                turn = (("currentPage", str(page)),) if page > 1 else ()
+                body: Any = yield _get(path, weight, dict, *params, *turn)
+                found += [order_row(row) for row in body["items"]]
+                pages = int(body.get("totalPage") or 0)
+                page += 1
+        return found
+
+    def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
+        """GET /api/v1/fills, all pages of the window up to the limit."""
+        params = [("symbol", instrument.wire)]
+        if page.start is not None:
+            params.append(("startAt", str(page.start)))
+        if page.end is not None:
+            params.append(("endAt", str(page.end)))
+        found: list[Fill] = []
+        number, pages = 1, 1
+        while number <= pages and len(found) < page.limit:
+            turn = (("currentPage", str(number)),) if number > 1 else ()
+            body: Any = yield _get("/api/v1/fills", 5, dict, *params, *turn)
+            found += [fill_row(row) for row in body["items"]]
+            pages = int(body.get("totalPage") or 0)
+            number += 1
+        found.reverse()
+        return sorted(found, key=lambda fill: fill.time)[-page.limit :]
+
+    def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:
+        """By our id."""
+        ref = OrderRef(instrument=order.instrument, client_id=order.client_id)
+        try:
+            found = yield from self.order(ref, facts)
+        except OrderNotFound:
+            return Search(Found.NOT_YET)
+        return Search(Found.FOUND, found)
+
+    def set_leverage(
+        self, instrument: Instrument, leverage: int, facts: Mapping[str, Any]
+    ) -> Flow[Mapping[str, Any] | None]:
+        """Isolated margin: the leverage goes with each order, nothing is sent now. Cross margin has a setting for it."""
+        mode, _ = yield from _margin(instrument.wire)
+        if mode == "CROSS":
+            body = {"symbol": instrument.wire, "leverage": str(leverage)}
+            path = "/api/v2/changeCrossUserLeverage"
+            yield signed("POST", path, Cost(FUTURES, 2), lambda data: data, body=body, effect=Effect.SETUP)
+        return _learned(facts, instrument.wire, mode, leverage)
+
+
+class FuturesAccountStream(KucoinStream):
+    """The private connection: orders with their executions, stop orders, wallet, positions."""
+
+    private = True
+    topics = (
+        "/contractMarket/tradeOrders",
+        "/contractMarket/advancedOrders",
+        "/contractAccount/wallet",
+        "/contract/positionAll",
+    )
+
+    def plan(self, active: frozenset[Topic], add: Sequence[Topic], drop: Sequence[Topic]) -> list[Ask]:
+        """Everything private at once."""
+        return [self.ask(Role.ACCOUNT, "subscribe", topic, tuple(add)) for topic in self.topics if add]
+
+    def message(self, envelope: Envelope, frame: str | bytes) -> list[Event]:
+        """By topic and subject."""
+        data = msgspec.json.decode(envelope.data, type=Any) if envelope.data else None
+        head = envelope.topic.partition(":")[0]
+        match head:
+            case "/contractMarket/tradeOrders":
+                return order_events(data, FAMILY, set())
+            case "/contractMarket/advancedOrders":
+                return [stop_event(data)]
+            case "/contractAccount/wallet":
+                return [wallet_row(data)] if envelope.subject == "walletBalance.change" else []
+            case "/contract/position" | "/contract/positionAll":
+                return position_event(_exact(envelope.data), envelope)
+        return [Unknown(f"topic {head}", str(frame[:200]))]
+
+
+_exact = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+def _learned(facts: Mapping[str, Any], wire: str, mode: str, leverage: int) -> Mapping[str, Any]:
+    return {
+        "leverage": {**facts.get("leverage", {}), wire: leverage},
+        "modes": {**facts.get("modes", {}), wire: mode},
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Requests
+
+
+def _public(path: str, weight: float, read: Any, *params: tuple[str, str]) -> Call:
+    return Call(
+        endpoint=Role.REST,
+        method="GET",
+        path=path,
+        params=params,
+        read=lambda answer: read(read_data(answer, futures=True)),
+        costs=(Cost(PUBLIC, weight),),
+    )
+
+
+def _get(path: str, weight: float, read: Any, *params: tuple[str, str]) -> Call:
+    return signed("GET", path, Cost(FUTURES, weight), read, *params)
+
+
+def _delete(path: str, weight: float, read: Any, *params: tuple[str, str]) -> Call:
+    return signed("DELETE", path, Cost(FUTURES, weight), read, *params, effect=Effect.CANCEL)
+
+
+def _margin(wire: str) -> Flow[tuple[str, int]]:
+    """Margin mode of a contract and the leverage that goes with it; 1 where the venue does not tell it."""
+    row: Any = yield _get("/api/v2/position/getMarginMode", 2, dict, ("symbol", wire))
+    mode = str(row["marginMode"])
+    told = row.get("crossMarginLeverage" if mode == "CROSS" else "isolatedMarginLeverage")
+    return mode, max(1, int(Decimal(str(told)))) if told not in (None, "") else 1

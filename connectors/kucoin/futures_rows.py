@@ -1,0 +1,248 @@
+"""KuCoin futures, row by row: contracts, snapshots, candles, orders, fills, wallets, positions. Sizes are whole lots.
+
+XBT is what futures call BTC, in symbols and as a currency.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from msgspec import UNSET
+
+from connectors.contract import Event, Unknown
+from connectors.kucoin.market import Envelope, ms
+from connectors.kucoin.rows import STOP_EVENTS, given, moment, stop_kind
+from connectors.model import (
+    Balance,
+    BookSnapshot,
+    Candle,
+    EndReason,
+    Fill,
+    Instrument,
+    InstrumentStatus,
+    Level,
+    Market,
+    OrderKind,
+    OrderStatus,
+    OrderUpdate,
+    Position,
+    Side,
+    SizeRule,
+    Ticker,
+    TimeInForce,
+    Unit,
+    decimals,
+)
+
+FAMILY = "futures"
+_TIF = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK}
+_STATUS = {"Open": InstrumentStatus.TRADING, "CancelOnly": InstrumentStatus.CANCEL_ONLY}
+
+
+def coin(name: str) -> str:
+    """The common name of a currency here."""
+    return "BTC" if name == "XBT" else name
+
+
+def _number(value: Any) -> Decimal:
+    return Decimal(str(value))
+
+
+def instrument_row(row: Any) -> Instrument:
+    base, quote, settle = coin(row["baseCurrency"]), row["quoteCurrency"], coin(row["settleCurrency"])
+    perpetual = row["type"] == "FFWCSX"
+    symbol = f"{base}-{quote}"
+    if not perpetual and row.get("expireDate"):
+        symbol += "-" + datetime.fromtimestamp(int(row["expireDate"]) / 1000, UTC).strftime("%y%m%d")
+    unit = Unit.INVERSE if row.get("isInverse") else Unit.LINEAR if settle == quote else Unit.QUANTO
+    tick, lot = _number(row["tickSize"]), _number(row["lotSize"])
+    normal = row.get("marketStage") in (None, "", "NORMAL")
+    return Instrument(
+        venue="kucoin",
+        family=FAMILY,
+        market=Market.PERP if perpetual else Market.FUTURE,
+        symbol=symbol,
+        wire=row["symbol"],
+        base=base,
+        quote=quote,
+        settle=settle,
+        tick=tick,
+        size=SizeRule(step=lot, minimum=lot, maximum=_number(row["maxOrderQty"]) if row.get("maxOrderQty") else None),
+        price_digits=decimals(tick),
+        size_digits=decimals(lot),
+        max_price=_number(row["maxPrice"]) if row.get("maxPrice") else None,
+        unit=unit,
+        multiplier=abs(_number(row["multiplier"])),
+        status=_STATUS.get(row.get("status", ""), InstrumentStatus.CLOSED),
+        kinds=frozenset(OrderKind),
+        max_leverage=_number(row["maxLeverage"]) if row.get("maxLeverage") else None,
+        extra={} if normal else {"stage": str(row["marketStage"])},
+    )
+
+
+def snapshot_row(body: Any, wire: str, depth: int) -> BookSnapshot:
+    return BookSnapshot(
+        wire=wire,
+        bids=[Level(float(row[0]), float(row[1])) for row in body["bids"] or ()],
+        asks=[Level(float(row[0]), float(row[1])) for row in body["asks"] or ()],
+        id=int(body["sequence"]),
+        depth=depth,
+        time=ms(body.get("ts")),
+    )
+
+
+def candle_row(row: Any, wire: str, interval: str) -> Candle:
+    start, first, high, low, close, volume = row[:6]
+    return Candle(
+        wire=wire,
+        interval=interval,
+        start=int(start),
+        open=float(first),
+        high=float(high),
+        low=float(low),
+        close=float(close),
+        volume=float(volume),
+        closed=False,
+    )
+
+
+def ticker_row(row: Any) -> Ticker:
+    def number(name: str) -> float | None:
+        return float(row[name]) if row.get(name) is not None else None
+
+    last, change = number("lastTradePrice"), number("priceChg")
+    return Ticker(
+        wire=row["symbol"],
+        last=last,
+        open=last - change if last is not None and change is not None else None,
+        high=number("highPrice"),
+        low=number("lowPrice"),
+        volume=number("volumeOf24h"),
+        quote_volume=number("turnoverOf24h"),
+    )
+
+
+def overview_row(row: Any) -> Balance:
+    """Equity counts what open positions would bring; the wallet is without it."""
+    total = _number(row["accountEquity"]) - _number(row["unrealisedPNL"])
+    held = sum((_number(row.get(name) or 0) for name in ("positionMargin", "orderMargin", "frozenFunds")), Decimal(0))
+    available = _number(row["availableBalance"])
+    return Balance(asset=coin(row["currency"]), family=FAMILY, total=total, available=available, held=held)
+
+
+def wallet_row(row: Any) -> Balance:
+    names = ("isolatedPosMargin", "isolatedOrderMargin", "crossPosMargin", "crossOrderMargin", "holdBalance")
+    return Balance(
+        asset=coin(row["currency"]),
+        family=FAMILY,
+        total=_number(row["walletBalance"]),
+        available=_number(row["availableBalance"]),
+        held=sum((_number(row.get(name) or 0) for name in names), Decimal(0)),
+        time=int(row["timestamp"]) if row.get("timestamp") else None,
+    )
+
+
+def position_row(row: Any) -> Position:
+    def number(name: str) -> Decimal | None:
+        return _number(row[name]) if row.get(name) not in (None, "") else None
+
+    size, liquidation = _number(row["currentQty"]), number("liquidationPrice")
+    mode = row.get("marginMode")
+    return Position(
+        wire=row["symbol"],
+        family=FAMILY,
+        size=size,
+        entry=number("avgEntryPrice") if size else None,
+        mark=number("markPrice"),
+        unrealised=number("unrealisedPnl"),
+        liquidation=liquidation or None,
+        margin=number("posMargin"),
+        leverage=number("leverage") or number("realLeverage"),
+        isolated=mode == "ISOLATED" if mode else None,
+        time=row.get("currentTimestamp"),
+    )
+
+
+def position_event(row: Any, envelope: Envelope) -> list[Event]:
+    """Whole rows; a change of the mark alone may leave the size out and tells nothing new of the position."""
+    if envelope.subject != "position.change" or row.get("currentQty") is None:
+        return []
+    symbol = row.get("symbol") or envelope.topic.partition(":")[2]
+    return [position_row({**row, "symbol": symbol})]
+
+
+def order_row(row: Any) -> OrderUpdate:
+    """An order as the lists and the look-ups write it; sizes in lots."""
+    side, limit = Side(row["side"]), row["type"] == "limit"
+    filled, stop = _number(row.get("filledSize") or 0), row.get("stop") or ""
+    update = OrderUpdate(
+        wire=row["symbol"],
+        venue_id=row["id"],
+        client_id=row.get("clientOid") or "",
+        side=side,
+        kind=OrderKind.LIMIT if limit else OrderKind.MARKET,
+        tif=_TIF.get(row.get("timeInForce") or "GTC", TimeInForce.GTC),
+        price=given(row.get("price")) if limit else UNSET,
+        trigger=given(row.get("stopPrice")),
+        amount=given(row.get("size")),
+        filled=filled,
+        average=given(row.get("avgDealPrice")) if filled else UNSET,
+        post_only=row.get("postOnly") is True,
+        reduce_only=row.get("reduceOnly") is True,
+        created=row.get("createdAt", UNSET),
+        time=row.get("updatedAt") or row.get("createdAt", UNSET),
+    )
+    if stop:
+        update.kind = stop_kind(side, stop == "up", limit=limit)
+    if row.get("isActive"):
+        waits = bool(stop) and not row.get("stopTriggered")
+        update.status = OrderStatus.PARTLY_FILLED if filled else OrderStatus.OPEN
+        update.status = OrderStatus.UNTRIGGERED if waits else update.status
+    elif row.get("cancelExist"):
+        ends = {TimeInForce.IOC: EndReason.IOC_REST, TimeInForce.FOK: EndReason.FOK}
+        ruled = ends.get(update.tif) if limit and isinstance(update.tif, TimeInForce) else EndReason.IOC_REST
+        update.status = OrderStatus.EXPIRED if ruled else OrderStatus.CANCELLED
+        update.end_reason = ruled or UNSET
+    else:
+        update.status = OrderStatus.FILLED
+    return update
+
+
+def fill_row(row: Any) -> Fill:
+    return Fill(
+        wire=row["symbol"],
+        family=FAMILY,
+        id=str(row["tradeId"]),
+        venue_id=row["orderId"],
+        client_id="",
+        side=Side(row["side"]),
+        price=_number(row["price"]),
+        amount=_number(row["size"]),
+        time=ms(int(row["tradeTime"])) or row["createdAt"],
+        fee=_number(row["fee"]),
+        fee_asset=coin(row["feeCurrency"]),
+        maker=row["liquidity"] == "maker",
+    )
+
+
+def stop_event(row: Any) -> Event:
+    status = STOP_EVENTS.get(row["type"])
+    if status is None:
+        return Unknown(f"stop order event {row['type']}", str(row)[:200])
+    side, price = Side(row["side"]), given(row.get("orderPrice"))
+    return OrderUpdate(
+        wire=row["symbol"],
+        family=FAMILY,
+        venue_id=row["orderId"],
+        client_id=row.get("clientOid") or "",
+        status=status,
+        side=side,
+        kind=stop_kind(side, row.get("stop") == "up", limit=price is not UNSET),
+        price=price,
+        trigger=given(row.get("stopPrice")),
+        amount=given(row.get("size")),
+        created=moment(row.get("createdAt")),
+        time=moment(row.get("ts")),
+    )

@@ -1,0 +1,101 @@
+"""Rows that both of KuCoin's products share: order events with their executions, and what numbers and times mean."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from connectors.contract import Event, Unknown
+from connectors.kucoin.market import ms
+from connectors.model import EndReason, Fill, OrderKind, OrderStatus, OrderUpdate, Side
+
+STOP_EVENTS = {
+    "open": OrderStatus.UNTRIGGERED,
+    "triggered": OrderStatus.OPEN,
+    "cancel": OrderStatus.CANCELLED,
+}
+
+
+def moment(time: Any) -> int | UnsetType:
+    """A time of any unit as ms, UNSET where there is none."""
+    found = ms(int(time)) if time not in (None, "") else None
+    return found if found is not None else UNSET
+
+
+def given(value: Any) -> Any:
+    """A positive number as Decimal, else UNSET: "0" and "" stand for prices and sizes that an order does not have."""
+    if value is None or value == "":
+        return UNSET
+    number = Decimal(str(value))
+    return number if number > 0 else UNSET
+
+
+def order_events(row: Any, family: str, new: set[str]) -> list[Event]:
+    """An order event of either family, its execution first. `new`: orders received on this connection and not yet open."""
+    kind, number = row["type"], row["orderId"]
+    filled = Decimal(row["filledSize"]) if row.get("filledSize") not in (None, "") else UNSET
+    market = row.get("orderType") == "market"
+    update = OrderUpdate(
+        wire=row["symbol"],
+        family=family,
+        venue_id=number,
+        client_id=row.get("clientOid") or "",
+        side=Side(row["side"]),
+        price=UNSET if market else given(row.get("price")),
+        amount=given(row.get("size")) if row.get("size") else given(row.get("originSize")),
+        quote_amount=given(row.get("originFunds")) if market else UNSET,
+        filled=filled,
+        time=moment(row.get("ts")),
+        created=moment(row.get("orderTime")),
+    )
+    if row.get("orderType") in ("limit", "market"):
+        update.kind = OrderKind(row["orderType"])
+    found: list[Event] = []
+    match kind:
+        case "received":
+            update.status = OrderStatus.PENDING
+            new.add(number)
+        case "open" | "update":
+            update.status = OrderStatus.PARTLY_FILLED if filled else OrderStatus.OPEN
+            new.discard(number)
+        case "match":
+            whole = not market and row.get("remainSize") not in (None, "") and not Decimal(row["remainSize"])
+            update.status = OrderStatus.FILLED if whole else OrderStatus.PARTLY_FILLED
+            found.append(_event_fill(row, family))
+        case "filled":
+            update.status = OrderStatus.FILLED
+            new.discard(number)
+        case "canceled":
+            # an order that never rested was ended by the venue: an IOC's or market's rest, post-only, fill-or-kill
+            ruled = number in new or market
+            update.status = OrderStatus.EXPIRED if ruled else OrderStatus.CANCELLED
+            update.end_reason = EndReason.OTHER if ruled else UNSET
+            new.discard(number)
+        case _:
+            return [Unknown(f"order event {kind}", str(row)[:200])]
+    return [*found, update]
+
+
+def _event_fill(row: Any, family: str) -> Fill:
+    """The execution that a match carries. Its fee is told by the list of fills only."""
+    return Fill(
+        wire=row["symbol"],
+        family=family,
+        id=str(row["tradeId"]),
+        venue_id=row["orderId"],
+        client_id=row.get("clientOid") or "",
+        side=Side(row["side"]),
+        price=Decimal(row["matchPrice"]),
+        amount=Decimal(row["matchSize"]),
+        time=ms(int(row["ts"])) or 0,
+        maker=row["liquidity"] == "maker" if row.get("liquidity") else None,
+    )
+
+
+def stop_kind(side: Side, rises: bool, *, limit: bool) -> OrderKind:
+    """A stop follows the price in its order's direction, a take-profit waits for it on the other side."""
+    if rises is (side is Side.BUY):
+        return OrderKind.STOP_LIMIT if limit else OrderKind.STOP
+    return OrderKind.TAKE_PROFIT_LIMIT if limit else OrderKind.TAKE_PROFIT

@@ -1,0 +1,240 @@
+"""KuCoin spot, row by row: instruments, snapshots, candles, orders, stop orders, fills, balances."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from connectors.contract import Event, Unknown
+from connectors.kucoin.rows import STOP_EVENTS, given, moment, stop_kind
+from connectors.model import (
+    Balance,
+    BookSnapshot,
+    Candle,
+    EndReason,
+    Fill,
+    Instrument,
+    InstrumentStatus,
+    Level,
+    Market,
+    OrderKind,
+    OrderStatus,
+    OrderUpdate,
+    Side,
+    SizeRule,
+    Ticker,
+    TimeInForce,
+    decimals,
+)
+
+FAMILY = "spot"
+_TIF = {"GTC": TimeInForce.GTC, "GTT": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK}
+
+
+def named_once(instruments: list[Instrument]) -> list[Instrument]:
+    """After a coin was renamed two symbols may come to one name; the older keeps the venue's own."""
+    taken: dict[str, int] = {}
+    for index, instrument in enumerate(instruments):
+        other = taken.setdefault(instrument.symbol, index)
+        if other == index:
+            continue
+        loser = index if instruments[other].wire == instruments[other].symbol else other
+        instruments[loser] = msgspec.structs.replace(instruments[loser], symbol=instruments[loser].wire)
+        taken[instrument.symbol] = index if loser == other else other
+    return instruments
+
+
+def instrument_row(row: Any, now: int) -> Instrument:
+    tick, step = Decimal(row["priceIncrement"]), Decimal(row["baseIncrement"])
+    opens = row.get("tradingStartTime")
+    trades = row.get("enableTrading") is True and not (opens and now and int(opens) > now)
+    base, quote = row["baseCurrency"], row["quoteCurrency"]
+    return Instrument(
+        venue="kucoin",
+        family=FAMILY,
+        market=Market.SPOT,
+        symbol=f"{base}-{quote}",
+        wire=row["symbol"],
+        base=base,
+        quote=quote,
+        settle=quote,
+        tick=tick,
+        size=SizeRule(step=step, minimum=Decimal(row["baseMinSize"]), maximum=_bound(row.get("baseMaxSize"))),
+        price_digits=decimals(tick),
+        size_digits=decimals(step),
+        min_notional=Decimal(row.get("minFunds") or row.get("quoteMinSize") or 0),
+        max_notional=_bound(row.get("quoteMaxSize")),
+        quote_step=Decimal(row["quoteIncrement"]),
+        status=InstrumentStatus.TRADING if trades else InstrumentStatus.CLOSED,
+        kinds=frozenset(OrderKind),
+        extra={
+            name: str(row[key])
+            for name, key in (("name", "name"), ("fee_asset", "feeCurrency"), ("price_band", "priceLimitRate"))
+            if row.get(key) is not None
+        },
+    )
+
+
+def _bound(value: Any) -> Decimal | None:
+    number = given(value)
+    return number if isinstance(number, Decimal) else None
+
+
+def snapshot_row(body: Any, wire: str, depth: int | None) -> BookSnapshot:
+    return BookSnapshot(
+        wire=wire,
+        bids=[Level(float(row[0]), float(row[1])) for row in body["bids"] or ()],
+        asks=[Level(float(row[0]), float(row[1])) for row in body["asks"] or ()],
+        id=int(body["sequence"]),
+        depth=depth,
+        time=body.get("time"),
+    )
+
+
+def candle_row(row: Any, wire: str, interval: str) -> Candle:
+    start, first, close, high, low, volume, turnover = row[:7]
+    return Candle(
+        wire=wire,
+        interval=interval,
+        start=int(start) * 1000,
+        open=float(first),
+        high=float(high),
+        low=float(low),
+        close=float(close),
+        volume=float(volume),
+        closed=False,
+        quote_volume=float(turnover),
+    )
+
+
+def ticker_row(row: Any, time: int | None) -> Ticker:
+    def number(name: str) -> float | None:
+        return float(row[name]) if row.get(name) not in (None, "") else None
+
+    last, change = number("last"), number("changePrice")
+    return Ticker(
+        wire=row["symbol"],
+        bid=number("buy"),
+        bid_size=number("bestBidSize"),
+        ask=number("sell"),
+        ask_size=number("bestAskSize"),
+        last=last,
+        open=last - change if last is not None and change is not None else None,
+        high=number("high"),
+        low=number("low"),
+        volume=number("vol"),
+        quote_volume=number("volValue"),
+        time=row.get("time", time),
+    )
+
+
+def order_row(row: Any) -> OrderUpdate:
+    """An order as the lists and the look-ups write it."""
+    filled = Decimal(row["dealSize"])
+    tif = _TIF.get(row.get("timeInForce") or "GTC", TimeInForce.GTC)
+    market = row["type"] == "market"
+    update = OrderUpdate(
+        wire=row["symbol"],
+        venue_id=row["id"],
+        client_id=row.get("clientOid") or "",
+        side=Side(row["side"]),
+        kind=OrderKind.MARKET if market else OrderKind.LIMIT,
+        tif=tif,
+        price=UNSET if market else given(row.get("price")),
+        amount=given(row.get("size")),
+        quote_amount=given(row.get("funds")) if market else UNSET,
+        filled=filled,
+        average=Decimal(row["dealFunds"]) / filled if filled and row.get("dealFunds") else UNSET,
+        post_only=row.get("postOnly") is True,
+        created=row.get("createdAt", UNSET),
+        time=row.get("lastUpdatedAt") or row.get("createdAt", UNSET),
+        reason=str(row.get("cancelReason") or ""),
+    )
+    if row.get("fee") not in (None, ""):
+        update.fee, update.fee_asset = Decimal(row["fee"]), row.get("feeCurrency") or ""
+    if row["active"]:
+        update.status = OrderStatus.PARTLY_FILLED if filled else OrderStatus.OPEN
+    elif row["cancelExist"]:
+        ends = {TimeInForce.IOC: EndReason.IOC_REST, TimeInForce.FOK: EndReason.FOK}
+        ruled = EndReason.IOC_REST if market else ends.get(tif)
+        update.status = OrderStatus.EXPIRED if ruled else OrderStatus.CANCELLED
+        update.end_reason = ruled or UNSET
+    else:
+        update.status = OrderStatus.FILLED
+    return update
+
+
+def fill_row(row: Any) -> Fill:
+    return Fill(
+        wire=row["symbol"],
+        family=FAMILY,
+        id=str(row["tradeId"]),
+        venue_id=row["orderId"],
+        client_id="",
+        side=Side(row["side"]),
+        price=Decimal(row["price"]),
+        amount=Decimal(row["size"]),
+        time=row["createdAt"],
+        fee=Decimal(row["fee"]),
+        fee_asset=row["feeCurrency"],
+        maker=row["liquidity"] == "maker",
+    )
+
+
+def stop_word(kind: OrderKind, side: Side) -> str:
+    """`entry` triggers when the last price rises to the trigger, `loss` when it falls to it."""
+    stops = kind in (OrderKind.STOP, OrderKind.STOP_LIMIT)
+    return "entry" if stops is (side is Side.BUY) else "loss"
+
+
+def stop_row(row: Any) -> OrderUpdate:
+    side, limit = Side(row["side"]), row["type"] == "limit"
+    return OrderUpdate(
+        wire=row["symbol"],
+        venue_id=row["id"],
+        client_id=row.get("clientOid") or "",
+        status=OrderStatus.UNTRIGGERED,
+        side=side,
+        kind=stop_kind(side, row.get("stop") == "entry", limit=limit),
+        tif=_TIF.get(row.get("timeInForce") or "GTC", TimeInForce.GTC),
+        price=given(row.get("price")) if limit else UNSET,
+        trigger=given(row.get("stopPrice")),
+        amount=given(row.get("size")),
+        quote_amount=given(row.get("funds")) if not limit else UNSET,
+        post_only=row.get("postOnly") is True,
+        created=row.get("createdAt", UNSET),
+        algo=True,
+    )
+
+
+def stop_event(row: Any) -> Event:
+    status = STOP_EVENTS.get(row["type"])
+    if status is None:
+        return Unknown(f"stop order event {row['type']}", str(row)[:200])
+    side, price = Side(row["side"]), given(row.get("orderPrice"))
+    return OrderUpdate(
+        wire=row["symbol"],
+        family=FAMILY,
+        venue_id=row["orderId"],
+        status=status,
+        side=side,
+        kind=stop_kind(side, row.get("stop") == "entry", limit=price is not UNSET),
+        price=price,
+        trigger=given(row.get("stopPrice")),
+        amount=given(row.get("size")),
+        created=moment(row.get("createdAt")),
+        time=moment(row.get("ts")),
+        algo=True,
+    )
+
+
+def balance_event(row: Any) -> list[Event]:
+    """Main, margin and other accounts tell of the same currencies on this topic: only trading counts."""
+    if not str(row.get("relationEvent", "")).startswith(("trade.", "trade_hf.")):
+        return []
+    time = int(row["time"]) if row.get("time") else None
+    total, available, held = (Decimal(row[name]) for name in ("total", "available", "hold"))
+    return [Balance(asset=row["currency"], family=FAMILY, total=total, available=available, held=held, time=time)]
