@@ -45,7 +45,7 @@ from connectors.kucoin.futures_rows import (
     wallet_row,
 )
 from connectors.kucoin.market import INTERVALS, Envelope, KucoinStream, ms
-from connectors.kucoin.rows import order_events
+from connectors.kucoin.rows import ident, order_events
 from connectors.kucoin.signing import FUTURES, PUBLIC, public, read_data, signed
 from connectors.kucoin.spot import ACCOUNTS, login
 from connectors.model import (
@@ -234,7 +234,7 @@ class FuturesTrading(Trading):
         def read(data: Any) -> OrderUpdate:
             return OrderUpdate(
                 wire=order.instrument.wire,
-                venue_id=data["orderId"],
+                venue_id=ident(data["orderId"]),
                 client_id=order.client_id,
                 status=OrderStatus.UNTRIGGERED if waits else OrderStatus.PENDING,
             )

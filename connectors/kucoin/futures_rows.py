@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from connectors.contract import Event, Unknown
 from connectors.kucoin.market import Envelope, ms
-from connectors.kucoin.rows import STOP_EVENTS, given, moment, stop_kind
+from connectors.kucoin.rows import STOP_EVENTS, given, ident, moment, stop_kind
 from connectors.model import (
     Balance,
     BookSnapshot,
@@ -179,7 +179,7 @@ def order_row(row: Any) -> OrderUpdate:
     filled, stop = _number(row.get("filledSize") or 0), row.get("stop") or ""
     update = OrderUpdate(
         wire=row["symbol"],
-        venue_id=row["id"],
+        venue_id=ident(row["id"]),
         client_id=row.get("clientOid") or "",
         side=side,
         kind=OrderKind.LIMIT if limit else OrderKind.MARKET,
@@ -215,7 +215,7 @@ def fill_row(row: Any) -> Fill:
         wire=row["symbol"],
         family=FAMILY,
         id=str(row["tradeId"]),
-        venue_id=row["orderId"],
+        venue_id=ident(row["orderId"]),
         client_id="",
         side=Side(row["side"]),
         price=_number(row["price"]),
@@ -235,7 +235,7 @@ def stop_event(row: Any) -> Event:
     return OrderUpdate(
         wire=row["symbol"],
         family=FAMILY,
-        venue_id=row["orderId"],
+        venue_id=ident(row["orderId"]),
         client_id=row.get("clientOid") or "",
         status=status,
         side=side,

@@ -24,6 +24,13 @@ def moment(time: Any) -> int | UnsetType:
     return found if found is not None else UNSET
 
 
+def ident(value: Any) -> str:
+    """An order's id: text on this venue. Raises TypeError for anything else, since it could not be found again."""
+    if not isinstance(value, str) or not value:
+        raise TypeError("an order's id is text")
+    return value
+
+
 def given(value: Any) -> Any:
     """A positive number as Decimal, else UNSET: "0" and "" stand for prices and sizes that an order does not have."""
     if value is None or value == "":
@@ -34,7 +41,7 @@ def given(value: Any) -> Any:
 
 def order_events(row: Any, family: str, new: set[str]) -> list[Event]:
     """An order event of either family, its execution first. `new`: orders received on this connection and not yet open."""
-    kind, number = row["type"], row["orderId"]
+    kind, number = row["type"], ident(row["orderId"])
     filled = Decimal(row["filledSize"]) if row.get("filledSize") not in (None, "") else UNSET
     market = row.get("orderType") == "market"
     update = OrderUpdate(
@@ -84,7 +91,7 @@ def _event_fill(row: Any, family: str) -> Fill:
         wire=row["symbol"],
         family=family,
         id=str(row["tradeId"]),
-        venue_id=row["orderId"],
+        venue_id=ident(row["orderId"]),
         client_id=row.get("clientOid") or "",
         side=Side(row["side"]),
         price=Decimal(row["matchPrice"]),

@@ -30,7 +30,7 @@ from connectors.contract import (
 )
 from connectors.errors import AuthenticationFailed, OrderNotFound, PermissionDenied, Refused, VenueError
 from connectors.kucoin.market import INTERVALS, Envelope, KucoinStream, ms
-from connectors.kucoin.rows import order_events
+from connectors.kucoin.rows import ident, order_events
 from connectors.kucoin.signing import MANAGEMENT, SPOT, public, read_data, signed
 from connectors.kucoin.spot_rows import (
     FAMILY,
@@ -231,7 +231,7 @@ class SpotTrading(Trading):
         def read(data: Any) -> OrderUpdate:
             return OrderUpdate(
                 wire=order.instrument.wire,
-                venue_id=data["orderId"],
+                venue_id=ident(data["orderId"]),
                 client_id=order.client_id,
                 status=OrderStatus.UNTRIGGERED if algo else OrderStatus.PENDING,
                 algo=algo,
@@ -314,7 +314,7 @@ class SpotTrading(Trading):
             "POST",
             "/api/v1/hf/orders/alter",
             Cost(SPOT, 1),
-            lambda data: data["newOrderId"],
+            lambda data: ident(data["newOrderId"]),
             body=body,
             effect=Effect.AMEND,
         )

