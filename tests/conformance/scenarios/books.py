@@ -184,9 +184,11 @@ async def channels(bench: Bench) -> None:
 
         for _ in range(3):
             await bench.move(10)
-        for _ in range(200):
+        for number in range(200):
             if right():
                 break
+            if number % 20 == 19:
+                bench.churn(20)  # some venues speak of bars at a trade only
             bench.publish(1.0)
             await bench.sleep(0.0)
             await asyncio.sleep(0.01)
