@@ -92,36 +92,38 @@ class _Side:
         self.rows: dict[int, tuple[float, float]] = {}
         self.levels: dict[float, float] = {}
 
-    def put(self, number: int, price: float, size: float, touched: set[float]) -> None:
+    def put(self, number: int, price: float, size: float, touched: list[float]) -> None:
         """Insert a row, or replace it."""
         old = self.rows.get(number)
         if old is not None:
-            self._take(old, touched)
+            self._take(old[0], old[1])
+            if old[0] != price:
+                touched.append(old[0])
         self.rows[number] = (price, size)
         self.levels[price] = self.levels.get(price, 0.0) + size
-        touched.add(price)
+        touched.append(price)
 
-    def remove(self, number: int, touched: set[float]) -> None:
+    def remove(self, number: int, touched: list[float]) -> None:
         """Delete a row. Raises KeyError."""
-        self._take(self.rows.pop(number), touched)
+        price, size = self.rows.pop(number)
+        self._take(price, size)
+        touched.append(price)
 
-    def _take(self, row: tuple[float, float], touched: set[float]) -> None:
-        price, size = row
+    def _take(self, price: float, size: float) -> None:
         left = self.levels[price] - size
         if left > 0.0:
             self.levels[price] = left
         else:
             del self.levels[price]
-        touched.add(price)
 
     def image(self) -> list[Level]:
         """Every level."""
         return [Level(price, size) for price, size in self.levels.items()]
 
-    def now(self, touched: set[float]) -> list[Level]:
+    def now(self, touched: list[float]) -> list[Level]:
         """These levels as they are now; size zero = gone."""
         levels = self.levels
-        return [Level(price, levels.get(price, 0.0)) for price in touched]
+        return [Level(price, levels.get(price, 0.0)) for price in touched] if touched else []
 
 
 class _Book:
@@ -242,7 +244,7 @@ class BitmexMarketStream(Stream):
             return self._image(message)
         if message.action not in ("insert", "update", "delete"):
             return [Unknown(f"action {message.action} of a book", "")]
-        touched: dict[str, tuple[set[float], set[float]]] = {}
+        touched: dict[str, tuple[list[float], list[float]]] = {}
         found: list[Event] = []
         for row in message.data:
             book = self._books.get(row.symbol)
@@ -250,7 +252,7 @@ class BitmexMarketStream(Stream):
                 continue  # before its partial
             marks = touched.get(row.symbol)
             if marks is None:
-                marks = touched[row.symbol] = (set(), set())
+                marks = touched[row.symbol] = ([], [])
             try:
                 _merge(book, row, message.action, marks)
             except (_Corrupt, KeyError) as error:
@@ -275,7 +277,7 @@ class BitmexMarketStream(Stream):
                 self._books.pop(each, None)
             return [Unknown(f"a book keyed by {', '.join(message.keys)}", "")]
         fresh = {each: _Book() for each in wires}
-        nowhere: set[float] = set()
+        nowhere: list[float] = []
         for row in message.data:
             if row.price is None or row.size is None:
                 return [Unknown("a row of an image without price or size", "")]
@@ -326,7 +328,7 @@ class BitmexMarketStream(Stream):
 _MARK_FIELDS = ("markPrice", "indicativeSettlePrice", "fundingRate", "fundingTimestamp")
 
 
-def _merge(book: _Book, row: _Row, action: str, touched: tuple[set[float], set[float]]) -> None:
+def _merge(book: _Book, row: _Row, action: str, touched: tuple[list[float], list[float]]) -> None:
     """Apply one row. Raises _Corrupt, or KeyError for an unknown side."""
     side = book.side(row.side)
     marks = touched[0] if side is book.buy else touched[1]
@@ -338,10 +340,14 @@ def _merge(book: _Book, row: _Row, action: str, touched: tuple[set[float], set[f
     old = side.rows.get(row.id)
     if old is None:
         raise _Corrupt(f"{action} of a level that the image does not hold")
+    price, size = row.price, row.size
     if action == "delete":
         side.remove(row.id, marks)
+    elif (price is None or price == old[0]) and size is not None and side.levels[old[0]] == old[1] and size > 0.0:
+        side.rows[row.id] = (old[0], size)  # by far the most: another size, and nobody else at this price
+        side.levels[old[0]] = size
+        marks.append(old[0])
     else:
-        price, size = row.price, row.size
         side.put(row.id, old[0] if price is None else price, old[1] if size is None else size, marks)
 
 
