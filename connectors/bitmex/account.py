@@ -152,7 +152,6 @@ class BitmexAccountStream(Stream):
 _EXECUTIONS = frozenset(
     {"New", "Trade", "Canceled", "Replaced", "Rejected", "Suspended", "Released", "CancelReject", "AmendReject"}
     | {"TriggeredOrActivatedBySystem", "Funding", "Settlement", "Liquidation", "Bankruptcy", "Insurance", "Rebalance"}
-    | {"Expired", "Restated", "Calculated", "PendingNew", "PendingCancel", "PendingReplace", "Stopped"}
 )
 
 

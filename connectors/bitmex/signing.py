@@ -83,7 +83,7 @@ class BitmexSigner(Signer):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Refusals. A 4xx is a verdict: nothing was executed. So is the 503 of the overload; other 5xx leave the outcome open.
+# Refusals. A 4xx but 408 is a verdict: nothing was executed. So is the 503 of the overload; other 5xx leave the outcome open.
 
 _BY_TEXT: tuple[tuple[str, type[VenueError]], ...] = (
     ("insufficient available balance", InsufficientFunds),
@@ -134,7 +134,7 @@ def read_json(answer: Answer) -> Any:
         body = None
     error = body.get("error") if isinstance(body, dict) else None
     text = str(error.get("message", "")) if isinstance(error, dict) else str(error or "")
-    if answer.status >= 500:
+    if answer.status >= 500 or answer.status == 408:
         if answer.status == 503 and "overloaded" in text:
             raise VenueUnavailable(text, code="503", status=503)
         raise OutcomeUnknown(text or f"HTTP {answer.status} without a verdict", status=answer.status)
