@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from connectors.contract import (
+    UNREADABLE,
     Alive,
     Answered,
     Ask,
@@ -104,15 +105,7 @@ class KrakenAccountStream(Stream):
                     return [Alive()]
                 case name:
                     return [Unknown(f"channel {name}", str(frame[:200]))]
-        except (
-            msgspec.DecodeError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
+        except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
     @staticmethod

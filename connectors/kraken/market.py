@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors.book import OrderBook
-from connectors.contract import Accepted, Alive, Ask, Channel, Declined, Event, Role, Stream, Topic, Unknown
+from connectors.contract import UNREADABLE, Accepted, Alive, Ask, Channel, Declined, Event, Role, Stream, Topic, Unknown
 from connectors.model import BookDelta, BookSnapshot, Candle, Level, Side, Ticker, Trade
 
 DEPTH = 1000  # of 10, 25, 100, 500, 1000; every book is cut to it
@@ -181,15 +181,7 @@ class KrakenMarketStream(Stream):
             if text.startswith('{"channel":"heartbeat"'):
                 return [Alive()]
             return self._other(text)
-        except (
-            msgspec.DecodeError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
+        except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
     def _book(self, frame: str) -> list[Event]:

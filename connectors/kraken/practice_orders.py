@@ -352,7 +352,7 @@ class Orders:
                 "close": "",
             },
             "vol": size(volume),
-            "vol_exec": size(order.filled),
+            "vol_exec": size(order.filled_value if order.quote_amount is not None else order.filled),
             "cost": cost(order.filled_value),
             "fee": size(order.fee),
             "price": pair.price(order.average),

@@ -255,7 +255,7 @@ def compare_one(record: Record, legs: list[Order], shown: dict[str, Any] | None)
         if len(open_legs) > 1:
             found.append(f"{name}: {len(open_legs)} of its legs stand at once")
         if last.status.is_final != record.final or (
-            last.status.value != state and last.status is not OrderStatus.PENDING
+            ended(last.status.value) != ended(state) and last.status is not OrderStatus.PENDING
         ):
             found.append(f"{name}: {state} in the journal, {last.status} at the exchange")
         if same_unit(legs) and total != filled:
@@ -265,6 +265,11 @@ def compare_one(record: Record, legs: list[Order], shown: dict[str, Any] | None)
     if shown is not None and (shown["state"], Decimal(shown["filled"])) != (state, filled):
         found.append(f"{name}: the desk shows {shown['state']} {shown['filled']}, the journal {state} {filled}")
     return found
+
+
+def ended(state: str) -> str:
+    """Some venues have one word for what was cancelled and for what their rules ended."""
+    return "cancelled" if state == "expired" else state
 
 
 def same_unit(legs: list[Order]) -> bool:
