@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from connectors.coinbase.account import CoinbaseAccountStream
 from connectors.coinbase.market import CHANNELS, CoinbaseMarketStream
-from connectors.coinbase.signing import TOKEN_LIFE, CoinbaseSigner
+from connectors.coinbase.signing import ORDER_LIFE, CoinbaseSigner
 from connectors.coinbase.trading import GRANULARITIES, PRIVATE, PUBLIC, CoinbaseTrading
 from connectors.contract import (
     Amend,
@@ -85,7 +85,7 @@ SPOT = Family(
         make=client_id,
         pattern=r"^[a-zA-Z0-9-]{1,128}$",
         unique="ever",
-        patience=TOKEN_LIFE + 30.0,  # a request can be taken as long as its token lives
+        patience=ORDER_LIFE + 25.0,  # a request can be taken as long as its token lives, and is listed soon after
     ),
     market_stream=lambda role: CoinbaseMarketStream(),
     account_stream=CoinbaseAccountStream,

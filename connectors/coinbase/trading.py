@@ -250,7 +250,7 @@ class CoinbaseTrading(Trading):
         return sorted(found, key=lambda fill: fill.time)
 
     def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:
-        """In the list of all orders, by our id. Not there is proof only when the request's token is over (`IdRule.patience`).
+        """In the list of all orders, by our id. Not there is proof once the request's token is over (`IdRule.patience`).
 
         Sending the id again would tell at once, but if the first request was lost it would place an order that the trader may
         no longer want: that is for the trader to decide.

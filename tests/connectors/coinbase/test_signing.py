@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from connectors.catalogue import load
-from connectors.coinbase.signing import TOKEN_LIFE, private_key, read_json
+from connectors.coinbase.signing import ORDER_LIFE, TOKEN_LIFE, private_key, read_json
 from connectors.contract import Answer, Ask, Call, Effect, Role, Security, Stamp
 from connectors.errors import (
     AuthenticationFailed,
@@ -100,6 +100,15 @@ def test_a_token_names_one_request_and_no_query() -> None:
     assert found["uri"] == "GET api.coinbase.com/api/v3/brokerage/accounts"
     assert found["exp"] - found["nbf"] == TOKEN_LIFE
     assert found["nbf"] == NOW // 1000
+
+
+def test_what_must_not_be_late_has_a_token_that_is_soon_over() -> None:
+    for effect, life in ((Effect.PLACE, ORDER_LIFE), (Effect.AMEND, ORDER_LIFE), (Effect.CANCEL, TOKEN_LIFE)):
+        call = Call(
+            endpoint=Role.REST, method="POST", path="/orders", read=str, security=Security.SIGNED, effect=effect
+        )
+        found = claims(sealed(call).headers["Authorization"].removeprefix("Bearer "))
+        assert found["exp"] - found["nbf"] == life
 
 
 def test_each_frame_gets_a_token_of_its_own() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.catalogue import load
 from connectors.coinbase import client_id
-from connectors.coinbase.signing import kind_of
+from connectors.coinbase.signing import ORDER_LIFE, kind_of
 from connectors.coinbase.trading import made_at
 from connectors.contract import Answer, Call, Effect, Found, Page, Stamp
 from connectors.errors import (
@@ -281,7 +281,7 @@ def test_a_search_begins_when_the_id_was_made() -> None:
     assert all(call.effect is Effect.READ for call in calls)  # nothing is ever placed to find out
     missing, _ = drive(TRADING.search(order, {}), lambda call: {"orders": [], "has_next": False, "cursor": ""})
     assert missing.found is Found.NOT_YET
-    assert FAMILY.ids.patience > 120  # as long as the lost request's token could still be taken
+    assert FAMILY.ids.patience > ORDER_LIFE  # as long as the lost request's token could still be taken
 
 
 def test_an_order_that_is_known_by_our_id_alone_is_found_first() -> None:
