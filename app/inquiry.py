@@ -36,6 +36,7 @@ PENDING_FOR = 5.0  # seconds after which an order that was received and of which
 LOOK_BACK = 7 * 86_400_000 - 60_000  # ms; some venues answer for at most seven days
 INSTRUMENTS = 20  # traded lately, whose fills are caught up after connecting
 PAGES = 50
+SAME_LIST = 1000  # ms for which a list of open orders is good enough to judge by
 
 
 class Inquiry:
@@ -49,6 +50,10 @@ class Inquiry:
         self._periodic: dict[str, asyncio.Task[Any]] = {}
         self._held: dict[str, dict[str, Decimal]] = {}  # what an account held when it was last compared or connected
         self._comparing: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._lists: dict[
+            str, tuple[int, list[OrderUpdate]]
+        ] = {}  # open orders by account, and when they were asked for
 
     def begin(self, account: Account) -> None:
         """Compare now and every minute, until `end`."""
@@ -85,13 +90,26 @@ class Inquiry:
             while order.state is OrderState.UNKNOWN:
                 account = self._accounts.accounts.get(order.account)
                 if account is not None and account.session is not None:
-                    await self._ask(order, account)
+                    await self._ask_in_turn(order, account)
                 if order.state is not OrderState.UNKNOWN:
                     break
-                await self._blotter.next_change(order, ASK_EVERY[min(turn, len(ASK_EVERY) - 1)])
+                await self._blotter.next_change(order, self._pause(order, turn))
                 turn += 1
         finally:
             self._asking.discard(order.id)
+
+    def _pause(self, order: Order, turn: int) -> float:
+        """Seconds until the next question. Many orders in doubt share the venue's patience; a comparison asks them anyway."""
+        account = self._accounts.accounts.get(order.account)
+        if account is None or account.id not in self.reconciled:
+            return ASK_EVERY[-1]
+        return ASK_EVERY[min(turn, len(ASK_EVERY) - 1)] * max(1.0, len(self._in_doubt(account)) / 2)
+
+    async def _ask_in_turn(self, order: Order, account: Account) -> None:
+        """One question at a time to an account; whoever waited and is no longer in doubt does not ask."""
+        async with self._turns.setdefault(account.id, asyncio.Lock()):
+            if order.state is OrderState.UNKNOWN:
+                await self._ask(order, account)
 
     async def settle_pending(self, order: Order) -> None:
         """An order that was received, and no more was said: if no event comes, ask."""
@@ -172,7 +190,7 @@ class Inquiry:
         """Whether neither open orders nor fills know the order; what they know of it is taken in."""
         try:
             await self.catch_up_fills(account, order.instrument, since=order.created)
-            rows = await account.session.open_orders(order.instrument)
+            rows = await self._open_rows(account)
         except VenueError as error:
             self._could_not_ask(order, account, error)
             return False
@@ -180,6 +198,15 @@ class Inquiry:
         if row is not None:
             self._blotter.learn(order, row)
         return row is None
+
+    async def _open_rows(self, account: Account) -> list[OrderUpdate]:
+        """All open orders, as they were at most a moment ago: several orders in doubt are judged by one list."""
+        asked, rows = self._lists.get(account.id, (0, []))
+        if now_ms() - asked > SAME_LIST:
+            asked = now_ms()
+            rows = await account.session.open_orders(None)
+            self._lists[account.id] = (asked, rows)
+        return rows
 
     async def became(self, order: Order, account: Account) -> None:
         """What became of an order that a cancel or change did not find or visibly end."""
@@ -229,33 +256,49 @@ class Inquiry:
     # Everything
 
     async def _reconcile_forever(self, account: Account) -> None:
+        failures = 0
         while True:
             try:
                 await self.reconcile(account)
             except (VenueError, JournalUnavailable) as error:
-                self._blotter.tell(
-                    "warn",
-                    f"{account.name} could not be compared with the journal ({error}). Trying on.",
-                    account=account.id,
-                )
-                await asyncio.sleep(2.0)
+                if failures == 0:
+                    text = f"{account.name} could not be compared with the journal ({error}). Trying on."
+                    self._blotter.tell("warn", text, account=account.id)
+                failures += 1
+                await asyncio.sleep(min(2.0 * failures, 10.0))
                 continue
+            failures = 0
             await asyncio.sleep(RECONCILE_EVERY)
 
     async def reconcile(self, account: Account) -> None:
-        """Compare open orders, fills, balances and positions with the venue and repair our books. Raises VenueError."""
-        async with self._comparing.setdefault(account.id, asyncio.Lock()):
-            await self._compare(account)
+        """Compare open orders, fills, balances and positions with the venue and repair our books. Raises VenueError.
 
-    async def _compare(self, account: Account) -> None:
-        began, first = now_ms(), account.id not in self.reconciled
-        found: Counter[str] = Counter()
+        Orders may be sent as soon as the orders themselves were compared; what costs many requests comes after that.
+        """
+        async with self._comparing.setdefault(account.id, asyncio.Lock()):
+            first, found = account.id not in self.reconciled, Counter[str]()
+            before = self._held.get(account.id) if first else holdings(account)
+            rows = await self._compare(account, found)
+            self.reconciled.add(account.id)
+            await self._catch_up(account, found, first=first)
+            if not first:  # the session has read them right before
+                await account.refresh()
+            self._weigh(account, before, found)
+            self._report(account, found, rows, first=first)
+
+    async def compare_orders(self, account: Account) -> int:
+        """Compare the orders alone; returns how many the venue lists as open. Raises VenueError."""
+        async with self._comparing.setdefault(account.id, asyncio.Lock()):
+            return await self._compare(account, Counter())
+
+    async def _compare(self, account: Account, found: Counter[str]) -> int:
+        began = now_ms()
         rows = await account.session.open_orders(None)
+        self._lists[account.id] = (began, rows)
         listed = {order.id for row in rows if (order := await self._listed(account, row, began, found)) is not None}
-        mine = [order for order in self._blotter.orders.values() if order.account == account.id]
         missing = [
             order
-            for order in mine
+            for order in self._mine(account)
             if not order.is_final
             and order.id not in listed
             and order.id not in self._blotter.placing
@@ -263,7 +306,9 @@ class Inquiry:
             and order.created < began
             and order.updated < began
         ]
-        await self._catch_up(account, mine, missing, found, first=first)
+        for instrument in {order.instrument.key: order.instrument for order in missing}.values():
+            since = min(order.created for order in missing if order.instrument.key == instrument.key)
+            found["executions that were missed"] += await self.catch_up_fills(account, instrument, since)
         for order in missing:
             if order.is_final or order.updated >= began:
                 continue
@@ -272,8 +317,13 @@ class Inquiry:
             else:
                 await self.became(order, account)
                 found["ended meanwhile"] += order.is_final
-        await self._refresh(account, found)
-        self._report(account, found, len(rows), mine, first=first)
+        return len(rows)
+
+    def _in_doubt(self, account: Account) -> list[Order]:
+        return [order for order in self._mine(account) if order.state is OrderState.UNKNOWN]
+
+    def _mine(self, account: Account) -> list[Order]:
+        return [order for order in self._blotter.orders.values() if order.account == account.id]
 
     async def _listed(self, account: Account, row: OrderUpdate, began: int, found: Counter[str]) -> Order | None:
         """Take in a row of the venue's open orders."""
@@ -300,26 +350,20 @@ class Inquiry:
                     found["taken for ended, but standing"] += 1
         return order
 
-    async def _catch_up(
-        self, account: Account, mine: list[Order], missing: list[Order], found: Counter[str], *, first: bool
-    ) -> None:
-        """Fills that were missed: of orders that are not listed any more, and of all that was traded lately."""
-        since: dict[str, int] = {}
-        for order in missing:
-            key = order.instrument.key
-            since[key] = min(order.created, since.get(key, order.created))
-        now = now_ms()
+    async def _catch_up(self, account: Account, found: Counter[str], *, first: bool) -> None:
+        """Fills that were missed of all that was traded lately, whether an order is open there or not."""
+        now, mine = now_ms(), self._mine(account)
         lately = {order.instrument.key for order in mine if not order.is_final or order.updated > now - 120_000}
         if first:
             lately.update(await self._blotter.journal.traded(account.id, now - LOOK_BACK, INSTRUMENTS))
-        for key in lately - set(since):
+        for key in sorted(lately):
+            instrument = account.instruments.get(key)
+            if instrument is None:
+                continue
             last = await self._blotter.journal.last_fill_time(account.id, key)
             orders = [order.created for order in mine if order.instrument.key == key]
-            since[key] = last if last is not None else min(orders, default=now)
-        for key, start in since.items():
-            instrument = account.instruments.get(key)
-            if instrument is not None:
-                found["executions that were missed"] += await self.catch_up_fills(account, instrument, start)
+            start = last if last is not None else min(orders, default=now)
+            found["executions that were missed"] += await self.catch_up_fills(account, instrument, start)
 
     async def catch_up_fills(self, account: Account, instrument: Instrument, since: int) -> int:
         """Read the fills of an instrument since a time (ms) and count those that were missed; returns how many."""
@@ -337,17 +381,12 @@ class Inquiry:
             start = last
         return missed
 
-    async def _refresh(self, account: Account, found: Counter[str]) -> None:
-        """Read balances and positions; what differs from what events had told is said."""
-        fills = len(self._blotter.fills)
-        before = self._held.get(account.id) if account.id not in self.reconciled else holdings(account)
-        await account.refresh()
+    def _weigh(self, account: Account, before: dict[str, Decimal] | None, found: Counter[str]) -> None:
+        """What is held now and differs from what events had told is journalled."""
         after = holdings(account)
         self._held[account.id] = after
-        quiet = fills == len(self._blotter.fills) and not any(
-            order.account == account.id and order.updated > now_ms() - 3000 for order in self._blotter.orders.values()
-        )
-        if before is None or not quiet:
+        busy = any(order.updated > now_ms() - 3000 for order in self._mine(account))
+        if before is None or busy:
             return  # events are on their way
         for name in sorted({*before, *after}):
             old, new = before.get(name, ZERO), after.get(name, ZERO)
@@ -356,9 +395,8 @@ class Inquiry:
                 text = f"{name}: {old:f} here, {new:f} at {account.name}"
                 self._blotter.journal.note(Note(now_ms(), account.id, "difference", text))
 
-    def _report(self, account: Account, found: Counter[str], rows: int, mine: list[Order], *, first: bool) -> None:
-        self.reconciled.add(account.id)
-        doubtful = sum(order.state is OrderState.UNKNOWN for order in mine)
+    def _report(self, account: Account, found: Counter[str], rows: int, *, first: bool) -> None:
+        doubtful = len(self._in_doubt(account))
         parts = [f"{number} {name}" for name, number in found.items() if number]
         if doubtful and (first or parts):
             parts.append(f"{doubtful} in doubt")

@@ -18,7 +18,7 @@ from PySide6.QtCore import QObject, Signal
 from app.accounts import AccountState
 from app.blotter import Blotter, now_ms
 from app.inquiry import Inquiry
-from app.journal import JournalUnavailable, Note
+from app.journal import Note
 from app.orders import Event, OrderState
 from connectors.errors import NothingToChange, NotSupported, OrderNotFound, VenueError
 from connectors.model import OrderRef, OrderUpdate, Side
@@ -163,13 +163,10 @@ class Kill(QObject):
         return await self._nothing_on_its_way(account, line)
 
     async def _nothing_on_its_way(self, account: Account, line: KillLine) -> bool:
-        try:
-            await self._inquiry.reconcile(account)
-        except JournalUnavailable:
-            pass  # what the venue says counts
+        left = await self._inquiry.compare_orders(account)
         mine = [order for order in self._blotter.orders.values() if order.account == account.id and not order.is_final]
-        if self._blotter.placing_at(account.id) or mine:
-            line.text = f"lists no open order, but {len(mine)} of ours are not settled yet"
+        if left or self._blotter.placing_at(account.id) or mine:
+            line.text = f"lists {left or 'no'} open orders, and {len(mine)} of ours are not settled yet"
             return False
         return True
 

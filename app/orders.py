@@ -33,6 +33,7 @@ from connectors.model import (
     OrderUpdate,
     Side,
     TimeInForce,
+    plain,
 )
 
 
@@ -137,6 +138,18 @@ _STAGE = {
     OrderStatus.REJECTED: 4,
     OrderStatus.EXPIRED: 4,
 }
+
+
+OVERDUE = 4.0  # seconds after which the answer to a cancel or change is missed
+
+
+def _ago(ms: int) -> str:
+    seconds = max(0, ms // 1000)
+    return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"
+
+
+def _plain(value: Decimal | None) -> str:
+    return plain(value) if value is not None else "its amount"
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -267,6 +280,26 @@ class Order:
         if self.state not in (OrderState.CANCELLING, OrderState.AMENDING) or not self.asked:
             return None
         return max(0, now - self.asked) / 1000
+
+    def doubt(self, now: int) -> tuple[str, str] | None:
+        """What is not known and what is done about it, and what counts until then; None while nothing is in doubt.
+
+        A cancel or change is in doubt when its answer is overdue; `now` in ms.
+        """
+        waited = self.waiting(now)
+        if self.state is not OrderState.UNKNOWN and (waited is None or waited < OVERDUE):
+            return None
+        known = f"Last heard of {_ago(now - self.heard)}" if self.heard else "Nothing was heard of it yet"
+        if self.state is OrderState.UNKNOWN:
+            first = self.text or "Its outcome is not known; asking."
+        else:
+            what = "cancel" if self.state is OrderState.CANCELLING else "change"
+            first = f"The {what} was asked for {_ago(now - self.asked)} and is not confirmed. {self.text or 'Asking again.'}"
+        if self.state is OrderState.UNKNOWN and not self.acknowledged:
+            then = "until it is known it counts as standing, and it is not sent again"
+        else:
+            then = f"until it is known it counts as standing and may fill up to {_plain(self.remaining)}"
+        return first, f"{known}; {then}."
 
     def happen(self, event: Event, time: int, text: str = "") -> bool:
         """Let `event` happen by the table. True if the state changed."""

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.accounts import AccountState
-from app.desk import Notice, OrderState
+from app.desk import Notice
 from connectors.contract import Environment
 from connectors.model import InstrumentStatus, Market
 from connectors.runtime.socket import LinkState
@@ -357,6 +357,7 @@ class Window(QMainWindow):
         self.depth_chart.price_chosen.connect(self.ticket.set_price)
         self.browser.link_asked.connect(self.open_link)
         self.accounts.used.connect(self.use_account)
+        self.orders.journal_asked.connect(self.show_life)
         terminal.accounts.changed.connect(self._account_changed)
         terminal.desk.message.connect(self._notice)
         terminal.desk.armed_changed.connect(lambda _: self._refresh_bars())
@@ -496,6 +497,11 @@ class Window(QMainWindow):
     def open_palette(self) -> None:
         """Find anything."""
         Palette(self).open()
+
+    def show_life(self, order_id: str) -> None:
+        """The journal, with this order's life."""
+        self.open_panel("journal")
+        self.journal.choose(order_id)
 
     def show_proof(self) -> None:
         """The health panel, with the book that is shown chosen."""
@@ -693,12 +699,13 @@ class Window(QMainWindow):
         self._lines["accounts"].setText("&nbsp;&nbsp; ".join(parts))
         gaps, resyncs = sum(row.gaps for row in rows), sum(row.resyncs for row in rows)
         self._lines["books"].setText(f"<b>Books</b> {gaps} gaps, {resyncs} resyncs")
-        doubtful = sum(order.state is OrderState.UNKNOWN for order in desk.orders.values())
-        self._lines["doubt"].setText(f"◆ {doubtful} order{'s' if doubtful != 1 else ''} unknown" if doubtful else "")
+        doubtful = len(self.orders.doubtful())
+        self._lines["doubt"].setText(f"◆ {doubtful} order{'s' if doubtful != 1 else ''} in doubt" if doubtful else "")
         budgets = [row.budget for row in rows if row.budget is not None]
         fullest = max(budgets, key=lambda part: part[0] / part[1], default=None)
         self._lines["budget"].setText(f"Rate budget {fullest[0]:.0f} / {fullest[1]:.0f}" if fullest else "")
-        self._lines["journal"].setText("Journal written" if desk.journal.writable else "Journal not writable")
+        waiting = f"Journal: {desk.journal.unwritten} lines wait" if desk.journal.unwritten else "Journal not writable"
+        self._lines["journal"].setText("Journal written" if desk.journal.writable else waiting)
         self._lines["fps"].setText(f"{self.clock.fps:.0f} fps")
         self._lines["utc"].setText(time.strftime("%d %b %Y  %H:%M:%S UTC", time.gmtime()))
         self._equity.setText(self._equity_text())

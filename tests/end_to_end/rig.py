@@ -254,11 +254,9 @@ def compare_one(record: Record, legs: list[Order], shown: dict[str, Any] | None)
         open_legs = [leg for leg in legs if not leg.status.is_final]
         if len(open_legs) > 1:
             found.append(f"{name}: {len(open_legs)} of its legs stand at once")
-        if last.status.is_final != record.final or (
-            ended(last.status.value) != ended(state) and last.status is not OrderStatus.PENDING
-        ):
+        if last.status.is_final != record.final or not same_word(last.status, state):
             found.append(f"{name}: {state} in the journal, {last.status} at the exchange")
-        if same_unit(legs) and total != filled:
+        if total != filled:
             found.append(f"{name}: {filled} filled in the journal, {total} at the exchange")
         if total > most_asked(record):
             found.append(f"{name}: {total} filled, {most_asked(record)} is the most that was ever asked for")
@@ -267,14 +265,10 @@ def compare_one(record: Record, legs: list[Order], shown: dict[str, Any] | None)
     return found
 
 
-def ended(state: str) -> str:
-    """Some venues have one word for what was cancelled and for what their rules ended."""
-    return "cancelled" if state == "expired" else state
-
-
-def same_unit(legs: list[Order]) -> bool:
-    """Whether the venue counts in the exchange's own unit."""
-    return bool(legs)
+def same_word(status: OrderStatus, state: str) -> bool:
+    """Whether the venue's word means the exchange's: some venues call what expired cancelled."""
+    ended = {OrderStatus.CANCELLED.value, OrderStatus.EXPIRED.value}
+    return status is OrderStatus.PENDING or status.value == state or {status.value, state} <= ended
 
 
 def most_asked(record: Record) -> Decimal:

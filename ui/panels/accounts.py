@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
+    QCheckBox,
     QDialog,
     QDialogButtonBox,
     QGridLayout,
@@ -185,6 +186,9 @@ class LimitsForm(QWidget):
         self.title.setProperty("role", "large")
         self.fields: dict[str, QLineEdit] = {}
         self.maker, self.taker = QLineEdit(), QLineEdit()
+        self.dead_man = QLineEdit()
+        self.dead_man.setPlaceholderText("never")
+        self.stays = QCheckBox("Orders stay when Fathom is closed as usual")
         self.save, self.defaults = QPushButton("Save"), QPushButton("Defaults")
         self.reset = QPushButton("Reset…")
         self.reset.setAccessibleName("Reset the paper account")
@@ -202,6 +206,8 @@ class LimitsForm(QWidget):
         for index, line in enumerate(LINES):
             edit = self.fields[line.name] = QLineEdit()
             _add_line(grid, index % half, index // half, line.words, edit, line.unit)
+        _add_line(grid, half, 0, "Venue cancels if we are gone for", self.dead_man, "s")
+        grid.addWidget(self.stays, half, 3, 1, 3)
         grid.setColumnStretch(6, 1)
         fees = QGridLayout(self._paper)
         fees.setContentsMargins(0, 0, 0, 0)
@@ -232,6 +238,7 @@ class LimitsForm(QWidget):
         self.title.setText(f"Limits of {account.name}")
         self.title.setStyleSheet(f"color: {self.theme.hex(account.environment.value)}")
         self._write(self.terminal.settings.limits(account.id))
+        self._show_dead_man(account)
         paper = account.environment is Environment.PAPER
         self._paper.setVisible(paper)
         fees = self.terminal.settings.preferences.paper_fees.get(account.id)
@@ -256,6 +263,8 @@ class LimitsForm(QWidget):
             else:
                 values[line.name] = None
         settings = self.terminal.settings
+        if not self._keep_dead_man(account):
+            return False
         if account.environment is Environment.PAPER and not self._keep_fees(account):
             return False
         try:
@@ -265,6 +274,30 @@ class LimitsForm(QWidget):
             return True
         self.words.setText("Saved. They hold from the next order on.")
         self.saved.emit(account.id)
+        return True
+
+    def _show_dead_man(self, account: Account) -> None:
+        """The venue's own switch, where any of its families has one."""
+        able = [family.name for family in account.venue.families if family.capabilities.dead_man]
+        preferences = self.terminal.settings.preferences
+        seconds = preferences.dead_man.get(account.id, 0.0)
+        self.dead_man.setText(f"{seconds:g}" if seconds and able else "")
+        self.dead_man.setEnabled(bool(able))
+        missing = [family.name for family in account.venue.families if family.name not in able]
+        only = f"Only {', '.join(able)} has it, not {', '.join(missing)}." if able and missing else ""
+        self.dead_man.setToolTip(only if able else f"{account.venue.name} has no such switch.")
+        self.dead_man.setPlaceholderText("never" if able else "it has no switch")
+        self.stays.setChecked(preferences.dead_man_releases)
+        self.stays.setEnabled(bool(able))
+
+    def _keep_dead_man(self, account: Account) -> bool:
+        seconds = _number(self.dead_man.text())
+        if seconds is not None and not (seconds.is_finite() and (seconds == 0 or 5 <= seconds <= 600)):
+            self.words.setText("Cancelled by the venue: give 5 to 600 seconds, or nothing for never.")
+            return False
+        preferences = self.terminal.settings.preferences
+        preferences.dead_man[account.id] = float(seconds or 0)
+        preferences.dead_man_releases = self.stays.isChecked()
         return True
 
     def _keep_fees(self, account: Account) -> bool:

@@ -6,9 +6,10 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QModelIndex
+from PySide6.QtCore import QModelIndex, Signal
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
+from app.blotter import now_ms
 from app.desk import Order, OrderState, OwnFill
 from connectors import catalogue as connectors
 from connectors.model import Balance, Instrument, OrderKind, Position, Side, Unit
@@ -56,8 +57,22 @@ def account_name(account_id: str) -> str:
     return f"{connectors.load(slug).name if slug in connectors.slugs() else slug} {environment}"
 
 
+def in_doubt(order: Order) -> tuple[str, str] | None:
+    """What is not known of an order now, in two sentences."""
+    return order.doubt(now_ms()) if not order.is_final else None
+
+
+def state_words(order: Order) -> str:
+    """The state as a word, with how long a cancel or change has been waited for."""
+    waited = order.waiting(now_ms())
+    word = STATE_WORDS[order.state]
+    if waited is not None and waited >= 1:
+        word += f" for {int(waited)} s"
+    return word if in_doubt(order) is not None or not order.text else f"{word}. {order.text}"
+
+
 def _state_colour(order: Order) -> str:
-    if order.state is OrderState.UNKNOWN:
+    if in_doubt(order) is not None:
         return "warn"
     if order.state in (OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED):
         return "buy"
@@ -133,7 +148,7 @@ ORDER_COLUMNS = (
     Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "text", 96),
     Column(
         "State",
-        lambda o: f"{STATE_WORDS[o.state]}. {o.text}" if o.text else STATE_WORDS[o.state],
+        state_words,
         "state",
         300,
         sort=lambda o: o.state.value,
@@ -144,18 +159,23 @@ ORDER_COLUMNS = (
 
 
 class Orders(Panel):
-    """Working orders first, the latest ended ones below. A click on the cross cancels."""
+    """In doubt first, then working, then the latest ended ones. A click on the cross cancels.
+
+    `journal_asked(order id)`: show its life.
+    """
 
     panel_id = "orders"
     title = "Orders"
     trading = True
+    journal_asked = Signal(str)
 
     def __init__(self, theme: Theme, terminal: Terminal) -> None:
         super().__init__(theme)
         self.desk = terminal.desk
         self.table = RowTable(theme, ORDER_COLUMNS, "Orders")
-        self.table.cells.tint = lambda order: "warn.tint" if order.state is OrderState.UNKNOWN else ""
-        self.table.cells.hatched = lambda order: order.state is OrderState.UNKNOWN
+        self.table.cells.tint = lambda order: "warn.tint" if in_doubt(order) is not None else ""
+        self.table.cells.hatched = lambda order: in_doubt(order) is not None
+        self.table.cells.notes = lambda order: in_doubt(order) or ()
         self.table.clicked.connect(self._clicked)
         self.mine = QCheckBox("This instrument")
         self.ended = QCheckBox("Ended too")
@@ -164,6 +184,8 @@ class Orders(Panel):
             box.toggled.connect(lambda _: self._dirty())
         self.ask = QPushButton("Ask now")
         self.ask.clicked.connect(self._ask)
+        self.open = QPushButton("Open the journal")
+        self.open.clicked.connect(self._open_journal)
         cancel_shown, cancel_all = QPushButton("Cancel shown"), QPushButton("Cancel all")
         cancel_all.setProperty("danger", True)
         cancel_shown.clicked.connect(self._cancel_shown)
@@ -174,7 +196,7 @@ class Orders(Panel):
         row.setContentsMargins(8, 3, 8, 3)
         row.setSpacing(10)
         row.addWidget(self.doubt, 1)
-        for widget in (self.ask, self.mine, self.ended, cancel_shown, cancel_all):
+        for widget in (self.ask, self.open, self.mine, self.ended, cancel_shown, cancel_all):
             row.addWidget(widget)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -194,9 +216,14 @@ class Orders(Panel):
         if self._changed or second != self._second:
             self._changed, self._second = False, second
             self.table.rows.set_rows(self.shown())
-            doubtful = [order for order in self.desk.orders.values() if order.state is OrderState.UNKNOWN]
-            self.ask.setVisible(bool(doubtful))
-            self.doubt.setText(f"{len(doubtful)} in doubt. {doubtful[0].text}" if doubtful else "")
+            doubtful = self.doubtful()
+            for button in (self.ask, self.open):
+                button.setVisible(bool(doubtful))
+            self.doubt.setText(f"{len(doubtful)} in doubt" if doubtful else "")
+
+    def doubtful(self) -> list[Order]:
+        """Orders of which something is not known now."""
+        return [order for order in self.desk.orders.values() if in_doubt(order) is not None]
 
     def shown(self) -> list[Order]:
         """In doubt first, then working, then ended; newest first."""
@@ -206,7 +233,7 @@ class Orders(Panel):
             for order in self.desk.orders.values()
             if (key is None or order.instrument.key == key) and (self.ended.isChecked() or not order.is_final)
         ]
-        found.sort(key=lambda order: (order.state is not OrderState.UNKNOWN, order.is_final, -order.created))
+        found.sort(key=lambda order: (in_doubt(order) is None, order.is_final, -order.created))
         working = [order for order in found if not order.is_final]
         return working + [order for order in found if order.is_final][:ENDED_SHOWN]
 
@@ -219,9 +246,15 @@ class Orders(Panel):
         self.desk.cancel_many([order.id for order in self.shown() if not order.is_final])
 
     def _ask(self) -> None:
-        for order in self.desk.orders.values():
-            if order.state is OrderState.UNKNOWN:
-                self.desk.ask_now(order.id)
+        for order in self.doubtful():
+            self.desk.ask_now(order.id)
+
+    def _open_journal(self) -> None:
+        chosen = self.table.chosen
+        doubtful = self.doubtful()
+        order = chosen if chosen in doubtful or not doubtful else doubtful[0]
+        if order is not None:
+            self.journal_asked.emit(order.id)
 
 
 FILL_COLUMNS = (

@@ -50,6 +50,7 @@ class Column:
 
 
 ROW = Qt.ItemDataRole.UserRole + 1
+NOTE_LINE = 18
 
 
 class RowModel(QAbstractTableModel):
@@ -119,6 +120,12 @@ class Delegate(QStyledItemDelegate):
         self.columns = list(columns)
         self.tint: Callable[[Any], str] = lambda row: ""
         self.hatched: Callable[[Any], bool] = lambda row: False
+        self.notes: Callable[[Any], Sequence[str]] | None = None  # lines below a row, over its whole width
+
+    def note_height(self, row: Any) -> int:
+        """Room that the lines below a row need."""
+        lines = self.notes(row) if self.notes is not None else ()
+        return len(lines) * NOTE_LINE + 4 if lines else 0
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """One cell."""
@@ -136,6 +143,10 @@ class Delegate(QStyledItemDelegate):
                 painter.fillRect(QRectF(box.left(), box.top(), 2, box.height()), theme.accent)
         if index.column() == 0 and self.hatched(row):
             self._hatch(painter, box)
+        below = self.note_height(row)
+        if below:
+            self._note(painter, option, box, row)
+            box.setHeight(box.height() - below)
         text = column.text(row)
         colour = theme.ink(column.colour(row) if column.colour is not None else "text.primary")
         painter.setFont(theme.font("body"))
@@ -214,6 +225,18 @@ class Delegate(QStyledItemDelegate):
                 )
         painter.restore()
 
+    def _note(self, painter: QPainter, option: QStyleOptionViewItem, box: QRectF, row: Any) -> None:
+        """The part of the lines below a row that falls into this cell; together the cells show them whole."""
+        view = option.widget
+        left = view.columnViewportPosition(0) if isinstance(view, QTableView) else box.left()
+        metrics = self.theme.metrics("body")
+        painter.setFont(self.theme.font("body"))
+        top = box.bottom() - self.note_height(row)
+        for number, line in enumerate(self.notes(row) if self.notes is not None else ()):
+            painter.setPen(self.theme.ink("warn" if number == 0 else "text.secondary"))
+            base = baseline(top + number * NOTE_LINE, NOTE_LINE, metrics)
+            painter.drawText(QPointF(left + 14, base), line)
+
     def _hatch(self, painter: QPainter, box: QRectF) -> None:
         """An edge of stripes: in doubt."""
         painter.setPen(self.theme["warn"])
@@ -267,6 +290,8 @@ class RowTable(QTableView):
             self.setColumnWidth(index, column.width)
         self.rows.replacing.connect(self._remember)
         self.rows.replaced.connect(self._choose_again)
+        self.rows.replaced.connect(self._make_room)
+        self.horizontalHeader().sortIndicatorChanged.connect(lambda *_: self._make_room())
 
     def choose(self, test: Callable[[Any], bool]) -> bool:
         """Select the first row that passes; False if none does."""
@@ -275,6 +300,16 @@ class RowTable(QTableView):
                 self.setCurrentIndex(self.proxy.mapFromSource(self.rows.index(number, 0)))
                 return True
         return False
+
+    def _make_room(self) -> None:
+        """Rows with lines below them are taller."""
+        if self.cells.notes is None:
+            return
+        heights, usual = self.verticalHeader(), self.verticalHeader().defaultSectionSize()
+        for number in range(self.proxy.rowCount()):
+            wanted = usual + self.cells.note_height(self.proxy.index(number, 0).data(ROW))
+            if heights.sectionSize(number) != wanted:
+                heights.resizeSection(number, wanted)
 
     def _remember(self) -> None:
         self._kept = None if self.chosen is None else self._key(self.chosen)

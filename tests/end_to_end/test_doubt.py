@@ -1,0 +1,120 @@
+"""What the trader sees while something is not known: amber rows in words, the way to the journal, the report of a kill."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from qasync import QEventLoop
+
+from app.desk import Draft, Order, OrderState
+from app.kill import Round
+from app.terminal import Terminal
+from connectors.model import Side
+from tests.end_to_end.stage import play, press, ready, until
+from ui.panels.blotter import in_doubt, state_words
+from ui.window import Window
+
+
+def place(terminal: Terminal, window: Window) -> Order:
+    """A small order far below the market."""
+    feed = window.feed
+    assert feed is not None
+    mid = feed.book.mid
+    assert mid is not None
+    price = (Decimal(repr(mid)) * Decimal("0.98") / feed.instrument.tick).to_integral_value() * feed.instrument.tick
+    draft = Draft(
+        account=feed.account.id, instrument=feed.instrument, side=Side.BUY, amount=Decimal("0.01"), price=price
+    )
+    return terminal.desk.orders[terminal.desk.place(draft)]
+
+
+def test_a_cancel_without_an_answer_turns_amber_with_its_age_and_leads_to_the_journal(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        account = terminal.accounts.focus
+        assert account is not None
+        assert account.server is not None
+        order = place(terminal, window)
+        await until(lambda: order.state is OrderState.OPEN, "the order")
+        account.server.faults.hold = b"orderId"
+        terminal.desk.cancel(order.id)
+        table = window.orders.table
+        await until(lambda: order in table.rows.rows, "its row")
+        usual = table.verticalHeader().defaultSectionSize()
+        assert table.rowHeight(0) == usual
+        await until(lambda: in_doubt(order) is not None, "the answer to be overdue")
+        first, then = in_doubt(order) or ("", "")
+        assert "cancel was asked for" in first
+        assert "may fill up to 0.01" in then
+        assert state_words(order).startswith("Cancelling for ")
+        await until(lambda: table.rowHeight(0) > usual, "room for two sentences below the row")
+        assert window.orders.ask.isVisible()
+        assert "in doubt" in window.orders.doubt.text()
+        QTest.mouseClick(window.orders.open, Qt.MouseButton.LeftButton)
+        await until(lambda: window.journal.life.rows.rows, "its life in the journal")
+        assert [step.what for step in window.journal.life.rows.rows][-1] in ("cancel asked", "said")
+        account.server.faults.hold = b""
+        await until(lambda: order.state is OrderState.CANCELLED, "the end")
+        window.open_panel("orders")
+        await until(lambda: table.rowHeight(0) == usual, "an ordinary row again")
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_the_kill_switch_shows_its_report_until_all_have_confirmed(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        account = terminal.accounts.focus
+        assert account is not None
+        assert account.server is not None
+        order = place(terminal, window)
+        await until(lambda: order.state is OrderState.OPEN, "the order")
+        assert not window.kill_report.isVisible()
+        account.server.faults.refuse = 1.0
+        press(window, "Cancel everything everywhere and disarm")
+        await until(window.kill_report.isVisible, "the report")
+        line = terminal.desk.killing.lines[account.id]
+        await until(lambda: line.state is Round.UNREACHABLE, "a venue that does not answer")
+        await until(lambda: "trying on" in window.kill_report._rows[account.id][2].text(), "its words")
+        assert "0 of 1 confirmed" in window.kill_report.head.text()
+        assert window.kill_report.again.isVisible()
+        account.server.faults.refuse = 0.0
+        QTest.mouseClick(window.kill_report.again, Qt.MouseButton.LeftButton)
+        await until(lambda: "1 of 1 confirmed" in window.kill_report.head.text(), "the confirmation")
+        assert order.state is OrderState.CANCELLED
+        assert account.server.exchange.open_orders("trader") == []
+        QTest.mouseClick(window.kill_report.close_, Qt.MouseButton.LeftButton)
+        assert not window.kill_report.isVisible()
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_the_dead_mans_switch_is_set_where_the_limits_are(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        account = terminal.accounts.focus
+        assert account is not None
+        form = window.accounts.limits
+        form.show_account(account)
+        assert form.dead_man.isEnabled()
+        assert "usdm" in form.dead_man.toolTip()
+        form.dead_man.setText("2")
+        assert not form.keep()
+        assert "5 to 600" in form.words.text()
+        form.dead_man.setText("60")
+        form.stays.setChecked(False)
+        assert form.keep()
+        assert terminal.settings.preferences.dead_man[account.id] == 60.0
+        assert terminal.settings.preferences.dead_man_releases is False
+
+    play(loop, tmp_path, monkeypatch, scenario)
