@@ -21,6 +21,7 @@ class Panel(QWidget):
     title = ""
     follows = False
     trading = False
+    waiting = ""  # what is going on while there is no feed yet; the window says it to all
     every = 2  # frames; what moves with each trade asks for 1
     phase = 1
 
@@ -49,6 +50,13 @@ class Painted(Panel):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def draw_sentence(self, painter: QPainter, text: str) -> None:
+        """Why there is nothing to see, and what to do."""
+        painter.setFont(self.theme.font("body"))
+        painter.setPen(self.theme["text.tertiary"])
+        flags = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
+        painter.drawText(self.rect().adjusted(16, 16, -16, -16), flags, text)
 
     def draw_focus(self, painter: QPainter) -> None:
         """A ring inside the bounds while the keyboard is here."""

@@ -374,6 +374,7 @@ class Window(QMainWindow):
         """Take up what is watched of an account that became ready to be looked at."""
         account = self.terminal.accounts.accounts.get(account_id)
         if account is None or not account.instruments:
+            self._say_waiting()
             return
         kept = [name.partition("@") for name in self.terminal.settings.preferences.watchlist]
         wanted = [key for key, _, environment in kept if environment in ("", account.environment)]
@@ -385,6 +386,24 @@ class Window(QMainWindow):
         if self.feed is None and self.watchlist.rows:
             row = self.watchlist.rows[0].feed
             self.show_instrument(row.instrument.key, row.environment)
+
+    def _say_waiting(self) -> None:
+        """Panels without a feed say what they wait for, or what went wrong."""
+        words = ""
+        for account in self.terminal.accounts.accounts.values():
+            if account.state is AccountState.CONNECTING:
+                practice = account.environment is Environment.PRACTICE
+                words = (
+                    f"{account.venue.name}'s practice exchange is being filled …"
+                    if practice
+                    else f"Connecting to {account.name} …"
+                )
+            elif account.state is AccountState.FAILED:
+                words = account.text
+        for panel in self.panels.values():
+            if panel.waiting != words:
+                panel.waiting = words
+                panel.update()
 
     def show_instrument(self, key: str, environment: str = "") -> None:
         """Let every panel that follows an instrument show this one; in the environment of the account in use if not told."""

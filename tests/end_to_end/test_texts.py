@@ -31,7 +31,7 @@ class Recorder(QPainter):
     found: list[tuple[QRectF, str]] = []
     keep = False
 
-    def drawText(self, *args: Any) -> None:  # noqa: N802 - Qt's name
+    def drawText(self, *args: Any) -> None:  # noqa: N802  # ty: ignore[incompatible-method-override] - Qt's name, of many forms
         """Draw, and keep the box of what was drawn at a point; text in a rectangle is clipped by Qt itself."""
         super().drawText(*args)
         if Recorder.keep and isinstance(args[0], QPointF) and args[1].strip():

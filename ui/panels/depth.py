@@ -90,6 +90,7 @@ class DepthChart(Painted):
         theme, feed = self.theme, self.feed
         painter.fillRect(self.rect(), theme["surface.panel"])
         if feed is None:
+            self.draw_sentence(painter, self.waiting or "No instrument is shown. Ctrl+K finds one.")
             return
         mid = feed.book.mid
         if mid is None:

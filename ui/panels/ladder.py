@@ -344,7 +344,7 @@ class Ladder(Painted):
         painter.fillRect(self.rect(), theme["surface.panel"])
         feed, rows = self.feed, self.rows
         if feed is None or rows is None:
-            self._draw_sentence(painter, "Choose an instrument in the watchlist, or press Ctrl+K.")
+            self.draw_sentence(painter, self.waiting or "Choose an instrument in the watchlist, or press Ctrl+K.")
             return
         self._draw_head(painter, rows)
         if rows.top is not None and not self._buffer.isNull():
@@ -358,13 +358,6 @@ class Ladder(Painted):
             text = words + ("The grey prices are old; nothing is sent from here." if rows.top is not None else "")
             draw_book_card(painter, theme, self.width(), self.height(), title, text)
         self.draw_focus(painter)
-
-    def _draw_sentence(self, painter: QPainter, text: str) -> None:
-        painter.setFont(self.theme.font("body"))
-        painter.setPen(self.theme["text.tertiary"])
-        painter.drawText(
-            self.rect().adjusted(16, 16, -16, -16), int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), text
-        )
 
     def _tool_boxes(self) -> dict[str, QRectF]:
         """Where the tools are; the badge of the book takes what is left between them."""

@@ -85,6 +85,7 @@ class Tape(Painted):
         theme = self.theme
         painter.fillRect(self.rect(), theme["surface.panel"])
         if self.feed is None:
+            self.draw_sentence(painter, self.waiting)
             return
         width = self.width()
         instrument = self.feed.instrument

@@ -136,10 +136,7 @@ class Watchlist(Painted):
         theme = self.theme
         painter.fillRect(self.rect(), theme["surface.panel"])
         if not self.rows:
-            painter.setPen(theme["text.tertiary"])
-            painter.setFont(theme.font("body"))
-            flags = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
-            painter.drawText(self.rect().adjusted(16, 0, -16, 0), flags, "Nothing watched. Ctrl+K finds instruments.")
+            self.draw_sentence(painter, self.waiting or "Nothing watched. Ctrl+K finds instruments.")
             return
         several = len({row.feed.environment for row in self.rows}) > 1
         for index, row in enumerate(self.rows):
