@@ -7,9 +7,14 @@ import logging
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.cli import parse, run_command
+from connectors.contract import Environment
+
+if TYPE_CHECKING:
+    from app.practice_process import PracticeProcesses
+    from app.settings import Settings
 
 _log = logging.getLogger("fathom")
 
@@ -24,6 +29,21 @@ def main() -> int:
 
 def open_window(arguments: Any) -> int:
     """The terminal with its window, until the window is closed."""
+    from app.practice_process import PracticeProcesses
+    from app.settings import Settings
+    from app.terminal import wanted_accounts
+
+    settings = Settings()
+    wanted = [] if arguments.replay else wanted_accounts(settings)
+    # begun before anything of Qt is loaded: the exchange is filled while the window opens
+    practice = PracticeProcesses(slug for slug, environment in wanted if environment is Environment.PRACTICE)
+    try:
+        return _show_window(arguments, settings, practice)
+    finally:
+        practice.end()
+
+
+def _show_window(arguments: Any, settings: Settings, practice: PracticeProcesses) -> int:
     from PySide6.QtWidgets import QApplication
     from qasync import QEventLoop
 
@@ -42,7 +62,8 @@ def open_window(arguments: Any) -> int:
     loop.set_exception_handler(_loop_failure)
     sys.excepthook = _failure
     replay = Path(arguments.replay) if arguments.replay else None
-    terminal = Terminal(replay=replay, venue=arguments.venue or "", speed=arguments.speed or 1.0)
+    terminal = Terminal(replay=replay, venue=arguments.venue or "", speed=arguments.speed or 1.0, settings=settings)
+    terminal.accounts.practice = practice
     closed = asyncio.Event()
     window = Window(terminal)
     window.closing.connect(closed.set)

@@ -28,6 +28,7 @@ from connectors.runtime.record import Recorder
 from connectors.runtime.session import ConnectionHealth, Listener, Session
 
 if TYPE_CHECKING:
+    from app.practice_process import PracticeProcess
     from app.settings import Preferences
     from app.vault import Vault
     from connectors.contract import Venue
@@ -77,6 +78,7 @@ class Account(QObject):
         self.text = ""
         self.session: Any = None
         self.server: PracticeServer | None = None
+        self.process: PracticeProcess | None = None
         self.balances: dict[tuple[str, str], Balance] = {}
         self.positions: dict[str, Position] = {}
         self.version = 0  # of balances and positions
@@ -194,11 +196,22 @@ class Account(QObject):
         server, self.server = self.server, None
         if server is not None:
             await server.stop()
+        process, self.process = self.process, None
+        if process is not None:
+            await process.stop()
 
     async def _where(self) -> tuple[dict[str, str], dict[str, str]]:
         """Hosts and secrets for the environment. Raises VenueError with an honest sentence where there is no way."""
         if self.environment is Environment.PRACTICE and self.venue.slug in self._owner.served:
             return self._owner.served[self.venue.slug]
+        if self.environment is Environment.PRACTICE and self._owner.practice is not None:
+            try:
+                self.process = self._owner.practice(self.venue.slug)
+                await self.process.start()
+            except OSError as error:  # no other process can be had: it runs in this one then
+                _log.warning("%s", error)
+            else:
+                return self.process.hosts, self.process.credentials
         if self.environment is Environment.PRACTICE:
             from connectors.practice.server import PracticeServer
 
@@ -407,7 +420,8 @@ class Account(QObject):
 class Accounts(QObject):
     """All accounts. `focus` is the one that new panels and the ticket use. `changed` gives an account's id.
 
-    `served`: hosts and credentials, by venue, of practice exchanges that run elsewhere on this machine already.
+    `served`: hosts and credentials, by venue, of practice exchanges that run elsewhere on this machine already. `practice` makes
+    a practice exchange in a process of its own; while it is None they run in this one.
     """
 
     changed = Signal(str)
@@ -431,6 +445,7 @@ class Accounts(QObject):
         self.accounts: dict[str, Account] = {}
         self.observers: list[AccountObserver] = []
         self.served: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
+        self.practice: Callable[[str], PracticeProcess] | None = None
         self.market: Callable[[Event, Instrument, Environment], None] = lambda event, instrument, environment: None
         self._hide = hide
         self._focus = ""

@@ -41,6 +41,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     practice.add_argument("--port", type=int, default=0, help="first port; any free ones if left out")
     practice.add_argument("--json", action="store_true", help="one line of JSON: hosts and credentials")
     practice.add_argument("--seed", type=int, default=None)
+    practice.add_argument("--until-stdin-ends", action="store_true", help="end when the standard input does")
     replay = commands.add_parser("replay", help="play a recording, in the window or headless")
     replay.add_argument("replay", metavar="FILE")
     replay.add_argument("--venue", metavar="SLUG", default="")
@@ -82,7 +83,13 @@ def run_command(arguments: argparse.Namespace) -> int:
             case "practice":
                 from connectors.practice.command import run
 
-                return run(arguments.venue, port=arguments.port, as_json=arguments.json, seed=arguments.seed)
+                return run(
+                    arguments.venue,
+                    port=arguments.port,
+                    as_json=arguments.json,
+                    seed=arguments.seed,
+                    until_stdin_ends=arguments.until_stdin_ends,
+                )
             case "replay":
                 return _replay(Path(arguments.replay), arguments.venue, as_json=arguments.json)
             case "decode":

@@ -58,17 +58,13 @@ class Terminal(QObject):
         return self._replay is not None
 
     async def start(self) -> None:
-        """Start the desk and the first account. A recording that can't be read raises OSError or ValueError."""
+        """Start the desk and the accounts. A recording that can't be read raises OSError or ValueError."""
         await self.desk.start()
         if self._replay is not None:
             await self._start_replay(self._replay)
             return
-        wanted = self.settings.preferences.accounts or [f"{FIRST_VENUE}:{Environment.PRACTICE}"]
-        for account_id in wanted:
-            slug, _, environment = account_id.partition(":")
-            if slug in connectors.slugs() and environment in set(Environment):
-                account = self.accounts.add(slug, Environment(environment))
-                await account.start()
+        wanted = [self.accounts.add(slug, environment) for slug, environment in wanted_accounts(self.settings)]
+        await asyncio.gather(*(account.start() for account in wanted))  # one that can't be reached holds up no other
 
     async def _start_replay(self, path: Path) -> None:
         slug = self._venue or venue_of(path)
@@ -87,6 +83,16 @@ class Terminal(QObject):
         except TimeoutError:
             _log.warning("something did not stop in time")
         self.logs.close()
+
+
+def wanted_accounts(settings: Settings) -> list[tuple[str, Environment]]:
+    """What runs at the start: the accounts of the last time, else the practice exchange of the first venue."""
+    found = []
+    for account_id in settings.preferences.accounts or [f"{FIRST_VENUE}:{Environment.PRACTICE}"]:
+        slug, _, environment = account_id.partition(":")
+        if slug in connectors.slugs() and environment in set(Environment):
+            found.append((slug, Environment(environment)))
+    return found
 
 
 def venue_of(path: Path) -> str:

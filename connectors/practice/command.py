@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 import sys
+import threading
 
 from connectors.catalogue import load
 from connectors.practice.faults import Faults
@@ -14,9 +15,18 @@ from connectors.practice.server import PracticeServer
 
 
 def run(
-    slug: str, *, port: int = 0, as_json: bool = False, seed: int | None = None, faults: Faults | None = None
+    slug: str,
+    *,
+    port: int = 0,
+    as_json: bool = False,
+    seed: int | None = None,
+    faults: Faults | None = None,
+    until_stdin_ends: bool = False,
 ) -> int:
-    """Serve `slug`; with `as_json` print one line that says where, and with which credentials. Raises VenueUnknown."""
+    """Serve `slug`; with `as_json` print one line that says where, and with which credentials. Raises VenueUnknown.
+
+    `until_stdin_ends`: end when the standard input does, so that nothing is left over by a parent that was killed.
+    """
     venue = load(slug)
 
     async def serve() -> None:
@@ -26,6 +36,15 @@ def run(
         with contextlib.suppress(NotImplementedError):  # Windows
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        if until_stdin_ends:
+            loop = asyncio.get_running_loop()
+
+            def follow() -> None:
+                sys.stdin.buffer.read()
+                with contextlib.suppress(RuntimeError):  # the loop has ended already
+                    loop.call_soon_threadsafe(stop.set)
+
+            threading.Thread(target=follow, daemon=True).start()
         said = {"venue": slug, "hosts": server.hosts, "credentials": server.credentials}
         if as_json:
             sys.stdout.write(json.dumps(said) + "\n")

@@ -33,12 +33,21 @@ async def until(condition: Callable[[], Any], what: str) -> Any:
     return found
 
 
-def play(loop: QEventLoop, home: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario, **options: Any) -> None:
+def play(
+    loop: QEventLoop,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scenario: Scenario,
+    *,
+    prepare: Callable[[Terminal], None] = lambda terminal: None,
+    **options: Any,
+) -> None:
     """Start the whole program, let the scenario run, stop everything."""
     monkeypatch.setenv("FATHOM_HOME", str(home))
 
     async def run() -> None:
         terminal = Terminal(**options)
+        prepare(terminal)
         window = Window(terminal)
         window.show()
         try:

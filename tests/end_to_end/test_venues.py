@@ -15,6 +15,7 @@ from qasync import QEventLoop
 
 from app.accounts import Account, AccountState
 from app.orders import Order, OrderState
+from app.practice_process import PracticeProcesses
 from app.terminal import Terminal
 from connectors import catalogue
 from connectors.contract import Environment, Link
@@ -168,6 +169,28 @@ def test_what_goes_wrong_with_a_book_is_seen_in_the_health_panel(
         }
 
     play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_a_practice_exchange_in_its_own_process_fills_a_click_and_ends_with_its_account(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given the program as it is started by hand, then the exchange is another process and nothing of it stays."""
+
+    def prepare(terminal: Terminal) -> None:
+        terminal.accounts.practice = PracticeProcesses(["binance"])
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        process = account.process
+        assert process is not None
+        assert account.server is None
+        window.toggle_armed()
+        order = await click_through_the_touch(terminal, window)
+        await until(lambda: order.filled > 0, "a fill")
+        await account.stop()
+        assert not process.alive
+
+    play(loop, tmp_path, monkeypatch, scenario, prepare=prepare)
 
 
 def test_an_account_that_stops_greys_its_books_and_comes_back_with_them(

@@ -125,7 +125,7 @@ class ConnectorBrowser(Panel):
                 "text",
                 56,
             ),
-            Column("Testnet", lambda e: TICK if e.has_testnet else DASH, "text", 64),
+            Column("Testnet", lambda e: TICK if e.has_testnet and not e.closed else DASH, "text", 64),
             Column(
                 "Connection",
                 self._connection,
@@ -171,7 +171,7 @@ class ConnectorBrowser(Panel):
         self.filter.setMinimumWidth(120)
         self.filter.setMaximumWidth(280)
         head.setSpacing(6)
-        head.addWidget(self.filter)
+        head.addWidget(self.filter, 2)
         self.chips = QButtonGroup(self)
         for index, name in enumerate(("All", *TIERS, "Live today", "Closed")):
             chip = QPushButton(name)

@@ -13,11 +13,11 @@ from shiboken6 import VoidPtr
 
 from app.desk import OrderState
 from app.guard import round_price
-from connectors.model import Side
+from connectors.model import Side, Unit
 from ui.depth_curve import columns, nice_ticks, read
 from ui.panel import Painted
 from ui.theme import Theme
-from ui.widgets.figures import baseline, book_title, draw_book_card, draw_card, figure, percent, short, size_unit
+from ui.widgets.figures import axis, baseline, book_title, draw_book_card, draw_card, figure, percent, short, size_unit
 
 if TYPE_CHECKING:
     from app.desk import Desk
@@ -185,7 +185,7 @@ class DepthChart(Painted):
             painter.fillRect(QRectF(0, y, plot.width(), 1), theme["line.grid"])
             if y > plot.top() + 6:
                 painter.setPen(theme["text.tertiary"])
-                painter.drawText(QPointF(plot.right() + 8, y + 4), short(size) if size >= 1e4 else f"{size:g}")
+                painter.drawText(QPointF(plot.right() + 8, y + 4), axis(size))
         painter.fillRect(QRectF(0, plot.bottom(), self.width(), 1), theme["line.subtle"])
 
     def _draw_head(self, painter: QPainter, mid: float, bids: np.ndarray, asks: np.ndarray) -> None:
@@ -198,7 +198,7 @@ class DepthChart(Painted):
         digits = instrument.price_digits
         best_bid, best_ask = feed.book.best_bid, feed.book.best_ask
         spread = best_ask[0] - best_bid[0] if best_bid and best_ask else None
-        unit = size_unit(instrument)
+        unit = instrument.base if instrument.unit is Unit.BASE else "ct"
         painter.setFont(theme.font("caption"))
         painter.setPen(theme["text.tertiary"])
         painter.drawText(

@@ -484,7 +484,8 @@ class Ladder(Painted):
         if left + right <= 0:
             return
         metrics = theme.metrics("caption")
-        texts = (figure(left, 1), figure(right, 1))
+        digits = min(1, feed.instrument.size_digits)
+        texts = (figure(left, digits), figure(right, digits))
         painter.setPen(theme["buy"])
         painter.drawText(QPointF(8, top + 15), texts[0])
         painter.setPen(theme["sell"])

@@ -158,7 +158,8 @@ class Tape(Painted):
                 f"Held while you point here, {self.held} wait" if self.width() > 230 else f"Held, {self.held} wait",
             )
         else:
-            left, right = figure(self._bought, 1), figure(self._sold, 1)
+            digits = min(1, self.feed.instrument.size_digits) if self.feed is not None else 1
+            left, right = figure(self._bought, digits), figure(self._sold, digits)
             painter.setPen(theme["buy"])
             painter.drawText(QPointF(8, top + 15), left)
             painter.setPen(theme["sell"])

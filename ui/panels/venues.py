@@ -32,8 +32,8 @@ class Venues(Panel):
         self.terminal = terminal
         self.setMinimumWidth(150)
         columns = (
-            Column("", lambda e: e.row.tier[0], "letter", 32, colour=lambda e: f"tier.{e.row.tier.lower()}"),
-            Column("", lambda e: e.row.name, "strong", 88, colour=self._name_colour),
+            Column("", lambda e: e.row.tier[0], "letter", 28, colour=lambda e: f"tier.{e.row.tier.lower()}"),
+            Column("", lambda e: e.row.name, "strong", 80, colour=self._name_colour),
             Column("", self._words, "state", 100, colour=self._colour, extra=self._shape),
         )
         self.table = RowTable(theme, columns, "Exchanges", row_height=28, key=lambda entry: entry.row.slug)

@@ -38,6 +38,14 @@ def short(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
 
 
+def axis(value: float) -> str:
+    """A round number on an axis: as short as it can be said."""
+    for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:g}{unit}"
+    return f"{value:g}"
+
+
 def percent(fraction: float | Decimal | None, digits: int = 2, *, sign: bool = True) -> str:
     """A fraction as a percentage, with its sign."""
     if fraction is None:

@@ -284,7 +284,7 @@ class RowTable(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setStretchLastSection(True)
+        header.setStretchLastSection(columns[-1].kind != "number")  # a figure does not run away from its heading
         header.setMinimumSectionSize(24)
         for index, column in enumerate(columns):
             self.setColumnWidth(index, column.width)
