@@ -7,7 +7,7 @@ step would mend it, the mended draft is offered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, localcontext
 
 import msgspec
@@ -104,6 +104,9 @@ class Situation:
     repeated: float | None = None
     armed: bool = True
     not_ready: str = ""  # why the account may not trade now (not connected, not reconciled, journal not writable)
+    walks: dict[tuple[object, ...], _Walk | None] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # what was found in the book already
 
 
 def round_price(price: Decimal, instrument: Instrument, side: Side | None = None) -> Decimal:
@@ -447,7 +450,14 @@ class _Walk:
 
 
 def _walk(draft: Draft, situation: Situation) -> _Walk | None:
-    """Take from the other side of the book what the draft would take now."""
+    """Take from the other side of the book what the draft would take now. A deep book is walked once for each question."""
+    asked = (draft.side, draft.kind, draft.price, draft.amount, draft.quote_amount)
+    if asked not in situation.walks:
+        situation.walks[asked] = _take(draft, situation)
+    return situation.walks[asked]
+
+
+def _take(draft: Draft, situation: Situation) -> _Walk | None:
     sync = situation.sync
     if sync is None or not sync.live or draft.kind.has_trigger:
         return None
@@ -457,6 +467,7 @@ def _walk(draft: Draft, situation: Situation) -> _Walk | None:
     wanted, money = draft.amount, draft.quote_amount
     limit = draft.price if draft.kind.has_price else None
     filled = cost = worst = best = inverse = ZERO
+    by_value = draft.instrument.unit is Unit.INVERSE
     levels = 0
     whole = False
     for raw in prices:
@@ -467,18 +478,19 @@ def _walk(draft: Draft, situation: Situation) -> _Walk | None:
         if wanted is not None:
             take = min(size, wanted - filled)
         elif money is not None:
-            take = min(size, (money - cost) / price)
+            take = size if size * price <= money - cost else (money - cost) / price
         else:
             return None
         best = best or price
         filled, cost, worst, levels = filled + take, cost + take * price, price, levels + 1
-        inverse += take / price
+        if by_value:
+            inverse += take / price
         if (wanted is not None and filled >= wanted) or (money is not None and cost >= money):
             whole = True
             break
     average = None
     if filled > 0:
-        average = filled / inverse if draft.instrument.unit is Unit.INVERSE else cost / filled
+        average = filled / inverse if by_value else cost / filled
     return _Walk(filled, cost, average, worst, best, levels, whole)
 
 

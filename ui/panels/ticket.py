@@ -457,18 +457,29 @@ class Ticket(Panel):
         typed = fixable is not None and bool(getattr(self, fixable.field).edit.text())
         self.fix.setVisible(typed)
         if fixable is not None and fixable.fix is not None:
-            value = fixable.fix.amount if fixable.field == "amount" else getattr(fixable.fix, fixable.field)
-            self.fix.setText(f"Use {fixable.field} {value:f}" if value is not None else "Mend it")
+            self.fix.setText(self._fix_words(fixable.field, fixable.fix))
+
+    def _fix_words(self, field: str, fix: Draft) -> str:
+        """What the offered step changes."""
+        if fix.kind is not self.kind and fix.price is not None:
+            return f"Limit it at {fix.price.normalize():f}, {fix.tif.upper()}"
+        value = getattr(fix, field) if field != "amount" else fix.amount or fix.quote_amount
+        return f"Use {field} {value:f}" if value is not None else "Mend it"
 
     def _take_fix(self) -> None:
         for row in self._problems:
-            if row.fix is not None and row.field in ("price", "trigger", "amount"):
-                self.price.set(row.fix.price)
-                self.trigger.set(row.fix.trigger)
-                if row.field == "amount":
-                    self._set_unit("base")
-                    self.amount.set(row.fix.amount)
-                break
+            fix = row.fix
+            if fix is None or row.field not in ("price", "trigger", "amount"):
+                continue
+            if fix.kind is not self.kind:
+                self.set_kind(fix.kind)
+                self.tif.setCurrentText(fix.tif.upper())
+            self.price.set(fix.price)
+            self.trigger.set(fix.trigger)
+            if row.field == "amount":
+                self._set_unit("base" if fix.quote_amount is None else "quote")
+                self.amount.set(fix.amount if fix.quote_amount is None else fix.quote_amount)
+            break
         self.refresh()
 
     def _show_estimate(self, feed: Feed, draft: Draft) -> None:
