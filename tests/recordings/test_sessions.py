@@ -49,10 +49,12 @@ def test_a_recorded_session_replays_whole(venues_dir: Path, slug: str, name: str
 
 
 @pytest.mark.parametrize("slug", slugs())
-def test_no_recording_or_vector_of_an_implemented_venue_is_left_out(venues_dir: Path, slug: str) -> None:
+def test_no_recording_sample_or_vector_of_an_implemented_venue_is_left_out(venues_dir: Path, slug: str) -> None:
     here = Path(__file__).parent
     read = "\n".join(path.read_text() for path in here.rglob("*.py"))
     for path in (venues_dir / slug).glob("session-*.jsonl.gz"):
         assert f'"{path.name}"' in read, f"no test names {path.name}; replay it, or say in UNREAD why not"
+    if (venues_dir / slug / "samples.jsonl").exists():
+        assert (here / f"test_samples_{slug}.py").exists()
     if (venues_dir / slug / "vectors.json").exists():
         assert (here / "signatures" / f"{slug}.py").exists()
