@@ -225,7 +225,11 @@ class PracticeServer:
         from aiohttp import WSMsgType, web
 
         response = web.WebSocketResponse(heartbeat=connection.ping_every or None, max_msg_size=2**20, compress=False)
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionError:  # the client is gone before it was answered
+            connection.closed()
+            return response
         socket = _Socket(connection, response)
         self._sockets.add(socket)
         writer = asyncio.ensure_future(socket.write())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -177,6 +178,7 @@ def main() -> int:
         minutes = 5.0
     venues = told.venue or list(catalogue.slugs())
     home = Path(tempfile.mkdtemp(prefix="fathom-soak-"))
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # clients that are killed are the point
     began = time.monotonic()
     try:
         tallies = asyncio.run(soak(venues, home, kills=kills or 10**9, minutes=minutes or 10**6, seed=told.seed))
