@@ -210,7 +210,9 @@ def balances(result: Mapping[str, Any], names: Names) -> list[Balance]:
 def order(txid: str, row: Mapping[str, Any], names: Names) -> OrderUpdate:
     """An order of OpenOrders, QueryOrders and ClosedOrders. For stop types `price` is the trigger, `price2` the limit."""
     descr = row["descr"]
-    kind = KINDS[descr["ordertype"]]
+    kind = KINDS.get(descr["ordertype"])  # placed elsewhere, it may be of a sort that is not offered here
+    waiting = kind is not None and kind.has_trigger
+    limited = kind is not None and kind.has_price
     flags = (row.get("oflags") or "").split(",")
     wire = names.pairs.get(descr["pair"], descr["pair"])
     amount, filled = money(row["vol"]), money(row["vol_exec"])
@@ -220,7 +222,7 @@ def order(txid: str, row: Mapping[str, Any], names: Names) -> OrderUpdate:
     started = given(row.get("limitprice")) is not UNSET or any(
         word in (row.get("misc") or "") for word in ("stopped", "touched")
     )
-    if kind.has_trigger and not filled and not started and status in (OrderStatus.OPEN, OrderStatus.PENDING):
+    if waiting and not filled and not started and status in (OrderStatus.OPEN, OrderStatus.PENDING):
         status = OrderStatus.UNTRIGGERED
     update = OrderUpdate(
         wire=wire,
@@ -229,9 +231,9 @@ def order(txid: str, row: Mapping[str, Any], names: Names) -> OrderUpdate:
         client_id=row.get("cl_ord_id") or "",
         status=status,
         side=Side(descr["type"]),
-        kind=kind,
-        price=given(descr["price2"] if kind.has_trigger else descr["price"]) if kind.has_price else UNSET,
-        trigger=given(descr["price"]) if kind.has_trigger else UNSET,
+        kind=kind if kind is not None else UNSET,
+        price=given(descr["price2"] if waiting else descr["price"]) if limited else UNSET,
+        trigger=given(descr["price"]) if waiting else UNSET,
         filled=filled,
         fee=money(row["fee"]),
         fee_asset=wire.partition("/")[0 if "fcib" in flags else 2],

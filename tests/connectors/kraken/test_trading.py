@@ -231,6 +231,12 @@ def test_a_stop_waits_until_its_trigger_was_passed() -> None:
     assert order("O1", row(descr=descr, vol_exec="0.1"), Names()).status is OrderStatus.PARTLY_FILLED
 
 
+def test_an_order_of_a_sort_that_is_not_offered_here_is_listed_all_the_same() -> None:
+    descr = {"pair": "XBTUSD", "type": "sell", "ordertype": "something-new", "price": "96.0", "price2": "0"}
+    found = order("O1", row(descr=descr), Names())
+    assert (found.side, found.kind, found.price, found.status) == (Side.SELL, UNSET, UNSET, OrderStatus.OPEN)
+
+
 @pytest.mark.parametrize(
     ("words", "tif", "reason"),
     [
