@@ -160,6 +160,7 @@ async def exchange_of(
 ) -> AsyncGenerator[PracticeServer]:
     """A practice server; without a seed it has no crowd, but a still market that somebody else made."""
     server = PracticeServer(catalogue.load(slug), faults=faults, seed=seed, crowd=seed is not None)
+    server.practice.limited = False  # nobody restarts every few seconds; a venue's counters outlast our processes
     if seed is None:
         server.fund("maker")
         for key, listing in server.exchange.listings.items():
