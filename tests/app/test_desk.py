@@ -307,7 +307,7 @@ async def test_a_cancel_whose_answer_is_lost_says_how_long_ago_it_was_asked(tmp_
         server.faults.hold = b"orderId"
         scene.desk.cancel(order.id)
         await until(lambda: server.faults.held, "the cancel at the door")
-        await until(lambda: (order.waiting(int(scene.account.session._clock.ms())) or 0) > 0.5, "half a second")
+        await until(lambda: (order.waiting(int(scene.account.session.driver.clock.ms())) or 0) > 0.5, "half a second")
         assert order.state is OrderState.CANCELLING
         scene.desk.ask_now(order.id)
         server.faults.hold = b""

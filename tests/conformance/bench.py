@@ -214,7 +214,7 @@ class Bench:
             clock=clock,
             chance=random.Random(7),
         )
-        for limits in session._limits.values():
+        for limits in session.driver.limits.values():
             limits._sleep = self.sleep
         made = Client(self, session, ear, account)
         self.clients.append(made)
@@ -222,7 +222,7 @@ class Bench:
         if keyed and wait:
             await self.until(lambda: ear.readied, f"the private stream of {account}")
             if not by_http and self.family.trade_stream is not None and self.family.capabilities.orders_over_socket:
-                await self.until(lambda: session._socket_for(self.family), "the socket that takes orders")
+                await self.until(lambda: session.order_socket(self.family), "the socket that takes orders")
         return made
 
     async def ways(self) -> list[Client]:

@@ -162,7 +162,7 @@ def test_an_order_whose_answer_is_lost_is_unknown_and_then_found(
         assert account is not None
         assert account.server is not None
         assert feed is not None
-        for link in list(account.session._trade_links.values()):
+        for link in list(account.session.private.trade_links.values()):
             await link.stop()  # orders then leave by HTTP, where the answer can be lost
         server = account.server
         server.faults.lose_next.append("cut")

@@ -56,7 +56,7 @@ async def same_positions(bench: Bench, client: Client) -> None:
 async def five_hundred_orders(bench: Bench) -> None:
     client = await bench.client(by_http=True)
     chance, able = bench.chance, bench.family.capabilities
-    for limits in client.session._limits.values():
+    for limits in client.session.driver.limits.values():
         limits._buckets = {}  # the venue's own limits are another scenario's business
     bench.practice.limited = False
     resting = []

@@ -338,7 +338,7 @@ async def socket_stalled(bench: Bench) -> None:
     bench.server.faults.stalled = True
     bench.time.jump(sync.rule.quiet_after + 1)
     await bench.until(lambda: sync.state is not BookState.LIVE, "the book to be called old")
-    link = client.session._links[0]
+    link = client.session.feeds.links[0]
     bench.time.jump(link.pulse.dead_after + 1)
     await bench.until(lambda: link.counters.losses, "the socket to be given up")
     bench.server.faults.stalled = False

@@ -56,7 +56,7 @@ async def lost_cut(bench: Bench) -> None:
 @scenario(GROUP, "no answer in time after the order was accepted: in doubt, then found")
 async def lost_timeout(bench: Bench) -> None:
     client = await bench.client(by_http=True)
-    client.session._http, plain = Hasty(), client.session._http
+    client.session.driver.http, plain = Hasty(), client.session.driver.http
     await plain.close()
     await found_again(bench, client, "hang")
 
@@ -107,7 +107,7 @@ async def clock_skewed(bench: Bench) -> None:
     for hours in (1, -1):
         client = await bench.client(slow=3600.0 * hours)
         session = client.session
-        clock = session._clock
+        clock = session.driver.clock
         assert await session.balances()
         placed = await client.place()
         if clock.error != float("inf"):  # the venue tells its time

@@ -255,7 +255,7 @@ ALL_KINDS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("by_socket", [True, False])
 async def test_every_kind_of_order_is_taken_and_all_are_cancelled(quiet: Bench, by_socket: bool) -> None:
     if not by_socket:
-        await quiet.session._accounts["spot"].link.stop()
+        await quiet.session.private.accounts["spot"].link.stop()
     refs = [await quiet.placed(**fields) for fields in ALL_KINDS]
     rows = {row.venue_id: row for row in await quiet.session.open_orders(quiet.btc)}
     assert rows.keys() == {ref.venue_id for ref in refs}
@@ -365,7 +365,7 @@ async def test_refusals_are_the_same_by_both_ways(quiet: Bench) -> None:
     for wish, kind in cases:
         with pytest.raises(kind):
             await quiet.session.place(wish)
-    await quiet.session._accounts["spot"].link.stop()
+    await quiet.session.private.accounts["spot"].link.stop()
     for wish, kind in cases:
         with pytest.raises(kind):
             await quiet.session.place(wish)
@@ -433,14 +433,14 @@ async def test_private_calls_leave_one_after_the_other(quiet: Bench) -> None:
 
 
 async def test_a_lost_answer_is_found_among_many_closed_orders(quiet: Bench) -> None:
-    await quiet.session._accounts["spot"].link.stop()
+    await quiet.session.private.accounts["spot"].link.stop()
     quiet.server.faults.lose_next.append("503")
     wish = quiet.request()
     with pytest.raises(Exception, match="verdict"):
         await quiet.session.place(wish)
     quiet.server.exchange.cancel("trader", wish.client_id)
     quiet.practice.limited = False
-    for limits in quiet.session._limits.values():
+    for limits in quiet.session.driver.limits.values():
         limits._buckets = {}
     for _ in range(60):
         await quiet.session.cancel(await quiet.placed())
@@ -452,7 +452,7 @@ async def test_a_lost_answer_is_found_among_many_closed_orders(quiet: Bench) -> 
 
 async def test_a_refused_subscription_is_told_and_the_others_live(quiet: Bench) -> None:
     ghost = structs.replace(quiet.btc, wire="FOO/BAR", symbol="FOO-BAR")
-    quiet.session._by_wire["spot", "FOO/BAR"] = type(quiet.session._by_wire["spot", "BTC/USD"])(ghost)
+    quiet.session.feeds.markets["spot", "FOO/BAR"] = type(quiet.session.feeds.markets["spot", "BTC/USD"])(ghost)
     quiet.session.subscribe(Channel.BOOK, ghost)
     sync = quiet.watch(quiet.btc)
     await until(lambda: sync.live, "a live book")

@@ -111,7 +111,7 @@ class Bench:
 
     async def by_http(self) -> None:
         """Orders leave by HTTP from now on."""
-        for link in self.session._trade_links.values():
+        for link in self.session.private.trade_links.values():
             await link.stop()
 
 
@@ -352,12 +352,12 @@ async def test_a_socket_is_replaced_before_its_end_without_a_hole(bench: Bench) 
     sync = bench.session.sync(bench.spot)
     assert sync is not None
     await until(lambda: sync.live and sync.counters.applied > 5, "a live book")
-    (old,) = bench.session._links
+    (old,) = bench.session.feeds.links
     seen: set[BookState] = set()
     for _ in range(3):
-        old = bench.session._links[0]
+        old = bench.session.feeds.links[0]
         old.life = 0.001  # as if its day were over
-        await until(lambda: seen.add(sync.state) or bench.session._links != [old], "the successor")  # noqa: B023 - called here
+        await until(lambda: seen.add(sync.state) or bench.session.feeds.links != [old], "the successor")  # noqa: B023 - called here
         await until(lambda: not old.is_open, "the end of the old one")  # noqa: B023 - called here
         applied = sync.counters.applied
         await until(lambda: sync.counters.applied > applied + 5, "updates on the new socket")  # noqa: B023 - called here
@@ -379,8 +379,8 @@ async def test_a_family_that_is_down_does_not_take_the_other_with_it_and_may_com
         assert "no connection" in session.absent["usdm"]
         await until(lambda: ear.readied == ["spot"], "the private stream of what answers")
         assert {family for family, _ in await session.balances()} == {"spot"}
-        session._hosts.update(server.hosts)
-        await session._look_for_absent()
+        session.driver.hosts.update(server.hosts)
+        await session.look_for_absent()
         await until(lambda: "usdm" in ear.readied, "the other one")
         assert not session.absent
     finally:
