@@ -227,7 +227,8 @@ class Account(QObject):
         hosts = dict(self._owner.hosts.get(self.venue.slug, {}))
         if self.environment is Environment.PAPER:
             return hosts, {}
-        return hosts, self._owner.vault.load(self.venue.slug, self.environment) or {}
+        # a keyring may ask the user to unlock it first: that must not hold up the window
+        return hosts, await asyncio.to_thread(self._owner.vault.load, self.venue.slug, self.environment) or {}
 
     def _paper(self, connect: Callable[[Listener], Any]) -> PaperSession:
         """Paper orders in front of the venue's public data."""

@@ -50,7 +50,7 @@ REACH = 5_000  # levels that an order looks at, at most
 KEPT_TRADES = 2_000
 IDS_A_MS = 1_000
 _DEEPEST = Decimal("1E-16")  # money that the ledger can count
-_LARGEST = Decimal(1_000_000_000)
+_LARGEST = Decimal(10) ** 12  # units of an order, where the venue names no maximum
 
 
 class PaperListing(Listing, frozen=True, kw_only=True):
@@ -618,7 +618,7 @@ def _listing(instrument: Instrument, fees: Fees, reference: Decimal | None, fee_
             step *= 10
     minimum = (instrument.size.minimum / step).to_integral_value(ROUND_CEILING) * step
     maximum = instrument.size.maximum if instrument.size.maximum is not None else _LARGEST
-    maximum = max(step, (min(maximum, _LARGEST * step) / step).to_integral_value(ROUND_FLOOR) * step)
+    maximum = max(step, (min(maximum, _LARGEST) / step).to_integral_value(ROUND_FLOOR) * step)
     price = reference if reference is not None and reference > 0 else tick
     return PaperListing(
         name=instrument.key,

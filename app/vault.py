@@ -129,6 +129,7 @@ class Vault:
             self._do(lambda: self._keyring.get_password(SERVICE, entry)) if self.persistent else self._memory.get(entry)
         )
         if text is None:
+            self._tails.pop(entry, None)
             return None
         try:
             found = msgspec.json.decode(text, type=dict[str, str])
@@ -148,11 +149,11 @@ class Vault:
             self._tails.pop(entry, None)
 
     def tail(self, venue: str, environment: Environment) -> str:
-        """The last four characters of the key's name, "" if there is none."""
+        """The last four characters of the key's name, "" if there is none. The keyring is asked once; `load` asks it anew."""
         entry = _entry(venue, environment)
         if entry not in self._tails:
             self.load(venue, environment)
-        return self._tails.get(entry, "")
+        return self._tails.setdefault(entry, "")
 
     @staticmethod
     def _do(work: Callable[[], T]) -> T:
