@@ -6,13 +6,14 @@ main product is what is subscribed, and what arrives is told to everybody who wa
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from connectors.coinbase.bars import SPANS, Bar, Buckets, Minutes
 from connectors.coinbase.frames import (
     Head,
     Numbering,
@@ -37,7 +38,7 @@ from connectors.contract import (
     Topic,
     Unknown,
 )
-from connectors.model import BookBroken, BookDelta, BookSnapshot, Candle, Instrument, Level, Side, Ticker, Trade
+from connectors.model import BookBroken, BookDelta, BookSnapshot, Instrument, Level, Side, Ticker, Trade
 
 PRODUCTS_A_FRAME = 50
 CHANNELS = {
@@ -46,14 +47,14 @@ CHANNELS = {
     Channel.TICKER: "ticker",
     Channel.CANDLES: "candles",
 }
-BAR = "5m"  # the one interval that the candles channel has
-_BAR_MS = 300_000
 
 
-class _Row(Struct, gc=False):
+class _Row(Level, gc=False, array_like=False, rename={"price": "price_level", "size": "new_quantity"}):
+    """A level under the wire's names, so that none of them has to be made a second time."""
+
+    price: float
+    size: float
     side: str
-    price_level: float
-    new_quantity: float
 
 
 class _BookEvent(Struct, gc=False):
@@ -132,6 +133,9 @@ class CoinbaseMarketStream(Stream):
         self._numbers = Numbering()
         self._instruments: Mapping[str, Instrument] = {}
         self._names: dict[tuple[str, str], tuple[str, ...]] = {}  # (channel, product) -> the names it is wanted under
+        self._wanted_bars: dict[str, list[tuple[str, str]]] = {}  # product -> (name, interval)
+        self._buckets: defaultdict[str, Buckets] = defaultdict(Buckets)
+        self._minutes: defaultdict[str, Minutes] = defaultdict(Minutes)
         self._sent: deque[tuple[str, str, tuple[Topic, ...]]] = deque([("subscribe", "heartbeats", ())])
         self._topics: frozenset[Topic] = frozenset()
 
@@ -153,10 +157,7 @@ class CoinbaseMarketStream(Stream):
         stay = frozenset(filter(_streamed, active - frozenset(drop)))
         add, drop = list(filter(_streamed, add)), list(filter(_streamed, drop))
         self._topics = stay | frozenset(add)
-        names: dict[tuple[str, str], list[str]] = {}
-        for topic in sorted(self._topics, key=lambda topic: topic.wire):
-            names.setdefault((CHANNELS[topic.channel], self.main(topic.wire)), []).append(topic.wire)
-        self._names = {key: tuple(wires) for key, wires in names.items()}
+        self._name()
         running = self._by_channel(stay)
         wanted, gone = self._by_channel(frozenset(add)), self._by_channel(frozenset(drop))
         asks: list[Ask] = []
@@ -171,24 +172,45 @@ class CoinbaseMarketStream(Stream):
             asks += self._frames("subscribe", channel, sorted(fresh), tuple(add))
         return asks
 
+    def _name(self) -> None:
+        """Who wants what arrives; trades may be wanted for bars alone."""
+        names: dict[tuple[str, str], list[str]] = {}
+        self._wanted_bars = {}
+        for topic in sorted(self._topics, key=lambda topic: (topic.wire, topic.interval)):
+            product = self.main(topic.wire)
+            wires = names.setdefault((_channel(topic), product), [])
+            if topic.channel is Channel.CANDLES:
+                self._wanted_bars.setdefault(product, []).append((topic.wire, topic.interval))
+            else:
+                wires.append(topic.wire)
+        self._names = {key: tuple(wires) for key, wires in names.items()}
+        minutes = {product for product, wanted in self._wanted_bars.items() if any(each == "1m" for _, each in wanted)}
+        for product in self._minutes.keys() - minutes:
+            del self._minutes[product]  # trades that nobody listens to are missing later
+
     def _by_channel(self, topics: frozenset[Topic]) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
         for topic in sorted(topics, key=lambda topic: topic.channel):
-            found.setdefault(CHANNELS[topic.channel], set()).add(self.main(topic.wire))
+            found.setdefault(_channel(topic), set()).add(self.main(topic.wire))
         return found
 
     def _frames(self, kind: str, channel: str, products: list[str], topics: tuple[Topic, ...]) -> list[Ask]:
         asks = []
         for start in range(0, len(products), PRODUCTS_A_FRAME):
             part = products[start : start + PRODUCTS_A_FRAME]
-            mine = tuple(
-                topic for topic in topics if CHANNELS[topic.channel] == channel and self.main(topic.wire) in part
-            )
+            mine = tuple(topic for topic in topics if _channel(topic) == channel and self.main(topic.wire) in part)
             self._sent.append((kind, channel, mine))
             asks.append(subscription(Role.MARKET, kind, channel, part, topics=mine))
         return asks
 
     # -----------------------------------------------------------------------------------------------------------------
+
+    def _broken(self, missing: str) -> list[Event]:
+        """A hole in the numbers is a hole in every book of the connection, and in minutes that are made of trades."""
+        if not missing:
+            return []
+        self._minutes.clear()
+        return [BookBroken(wires=None, why=missing)]
 
     def receive(self, frame: str | bytes) -> list[Event]:
         """One message of one channel."""
@@ -203,7 +225,7 @@ class CoinbaseMarketStream(Stream):
             fresh, missing = self._numbers.take(message.sequence_num)
             if not fresh:
                 return [Alive()]
-            return [*_broken(missing), *self._data(channel, message)]
+            return [*self._broken(missing), *self._data(channel, message)]
         except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
@@ -212,11 +234,11 @@ class CoinbaseMarketStream(Stream):
         if head.channel in _DECODERS:  # its members come in another order
             message = _DECODERS[head.channel](frame)
             fresh, missing = self._numbers.take(message.sequence_num)
-            return [*_broken(missing), *self._data(head.channel, message)] if fresh else [Alive()]
+            return [*self._broken(missing), *self._data(head.channel, message)] if fresh else [Alive()]
         fresh, missing = self._numbers.take(head.sequence_num)
         if not fresh:
             return [Alive()]
-        return [*_broken(missing), *self._control(head, frame)]
+        return [*self._broken(missing), *self._control(head, frame)]
 
     def _control(self, head: Head, frame: str | bytes) -> list[Event]:
         if head.channel in ("heartbeats", "status"):
@@ -230,7 +252,7 @@ class CoinbaseMarketStream(Stream):
 
     def _acknowledged(self, active: dict[str, list[str]]) -> list[Event]:
         """The list of everything active; what was asked for and is not in it was refused without a word."""
-        running = [topic for topic in self._topics if self.main(topic.wire) in active.get(CHANNELS[topic.channel], ())]
+        running = [topic for topic in self._topics if self.main(topic.wire) in active.get(_channel(topic), ())]
         events: list[Event] = [Active(tuple(sorted(running, key=lambda topic: (topic.wire, topic.channel))))]
         kind, channel, topics = self._sent.popleft() if self._sent else ("", "", ())
         refused = tuple(topic for topic in topics if self.main(topic.wire) not in active.get(channel, ()))
@@ -261,16 +283,10 @@ class CoinbaseMarketStream(Stream):
         found: list[Event] = []
         last: _BookEvent | None = None
         for event in message.events:
-            bids: list[Level] = []
-            asks: list[Level] = []
-            for row in event.updates:
-                level = Level(row.price_level, row.new_quantity)
-                if row.side == "bid":
-                    bids.append(level)
-                elif row.side == "offer":
-                    asks.append(level)
-                else:
-                    raise ValueError(f"side {row.side}")
+            bids: list[Level] = [row for row in event.updates if row.side == "bid"]
+            asks: list[Level] = [row for row in event.updates if row.side == "offer"]
+            if len(bids) + len(asks) != len(event.updates):
+                raise ValueError("a side that is neither bid nor offer")
             wires = self._wires("level2", event.product_id)
             if event.type == "snapshot":
                 found += [BookSnapshot(wire=wire, bids=bids, asks=asks, time=time) for wire in wires]
@@ -288,18 +304,21 @@ class CoinbaseMarketStream(Stream):
 
     def _trades(self, rows: list[_Trade]) -> list[Event]:
         """Newest first on the wire. `side` is the maker's, so the taker did the opposite."""
-        return [
-            Trade(
-                wire=wire,
-                price=row.price,
-                amount=row.size,
-                side=taker(row.side),
-                time=milliseconds(row.time) or 0,
-                id=row.trade_id,
-            )
-            for row in reversed(rows)
-            for wire in self._wires("market_trades", row.product_id)
-        ]
+        found: list[Event] = []
+        minutes: dict[str, list[tuple[int, int, float, float]]] = {}
+        for row in reversed(rows):
+            time = milliseconds(row.time) or 0
+            found += [
+                Trade(wire=wire, price=row.price, amount=row.size, side=taker(row.side), time=time, id=row.trade_id)
+                for wire in self._wires("market_trades", row.product_id)
+            ]
+            if row.product_id in self._wanted_bars and row.trade_id.isdigit():
+                minutes.setdefault(row.product_id, []).append((int(row.trade_id), time, row.price, row.size))
+        for product, trades in minutes.items():
+            wires = [wire for wire, interval in self._wanted_bars[product] if interval == "1m"]
+            for bar, closed in self._minutes[product].take(trades) if wires else ():
+                found += [bar.candle(wire, "1m", closed=closed) for wire in wires]
+        return found
 
     def _tickers(self, rows: list[_Ticker], time: int | None) -> list[Event]:
         return [
@@ -310,31 +329,35 @@ class CoinbaseMarketStream(Stream):
         ]
 
     def _candles(self, rows: list[_Bar], now: int | None) -> list[Event]:
-        return [
-            Candle(
-                wire=wire,
-                interval=BAR,
-                start=row.start * 1000,
-                open=row.open,
-                high=row.high,
-                low=row.low,
-                close=row.close,
-                volume=row.volume,
-                closed=now is not None and row.start * 1000 + _BAR_MS <= now,
-            )
-            for row in sorted(rows, key=lambda row: row.start)
-            for wire in self._wires("candles", row.product_id)
-        ]
+        """Buckets of five minutes, and the longer bars that they belong to."""
+        found: list[Event] = []
+        products: dict[str, list[Bar]] = {}
+        for row in sorted(rows, key=lambda row: row.start):
+            bar = Bar(row.start * 1000, row.open, row.high, row.low, row.close, row.volume)
+            products.setdefault(row.product_id, []).append(bar)
+        for product, bars in products.items():
+            buckets = self._buckets[product]
+            buckets.take(bars)
+            for wire, interval in self._wanted_bars.get(product, [(product, "5m")]):
+                span = SPANS.get(interval)
+                if span is None:
+                    continue
+                for start in dict.fromkeys(bar.start // span * span for bar in bars):
+                    whole = buckets.bar(start, span)
+                    if whole is not None:
+                        found.append(whole.candle(wire, interval, closed=now is not None and whole.start + span <= now))
+        return found
+
+
+def _channel(topic: Topic) -> str:
+    """The channel that carries a topic: minutes are made of trades."""
+    minute = topic.channel is Channel.CANDLES and topic.interval == "1m"
+    return CHANNELS[Channel.TRADES if minute else topic.channel]
 
 
 def _streamed(topic: Topic) -> bool:
-    """Bars of other lengths than the channel's are read, not streamed."""
-    return topic.channel in CHANNELS and (topic.channel is not Channel.CANDLES or topic.interval == BAR)
-
-
-def _broken(missing: str) -> list[Event]:
-    """A hole in the numbers is a hole in every book of the connection."""
-    return [BookBroken(wires=None, why=missing)] if missing else []
+    """Days are read, not streamed."""
+    return topic.channel in CHANNELS and (topic.channel is not Channel.CANDLES or topic.interval in ("1m", *SPANS))
 
 
 def taker(side: str) -> Side:

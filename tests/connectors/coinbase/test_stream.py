@@ -132,10 +132,10 @@ def test_a_side_that_nobody_knows_is_not_guessed() -> None:
 
 def test_one_channel_a_frame_and_products_together() -> None:
     stream = opened("BTC-USD", "ETH-USD")
-    add = [BOOK("BTC-USD"), TRADES("BTC-USD"), BOOK("ETH-USD"), Topic(Channel.CANDLES, "BTC-USD", "1h")]
+    add = [BOOK("BTC-USD"), TRADES("BTC-USD"), BOOK("ETH-USD"), Topic(Channel.CANDLES, "BTC-USD", "1d")]
     assert sorted(sent(stream.plan(frozenset(), add, []))) == [
         ("subscribe", "level2", ["BTC-USD", "ETH-USD"]),
-        ("subscribe", "market_trades", ["BTC-USD"]),  # bars of an hour are read, not streamed
+        ("subscribe", "market_trades", ["BTC-USD"]),  # bars of a day are read, not streamed
     ]
     many = [BOOK(f"A{number}-USD") for number in range(120)]
     assert [len(names) for _, _, names in sent(stream.plan(frozenset(), many, []))] == [50, 50, 20]
