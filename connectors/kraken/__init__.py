@@ -28,7 +28,7 @@ from connectors.contract import (
 from connectors.kraken.account import KrakenAccountStream
 from connectors.kraken.market import DEPTH, INTERVALS, KrakenMarketStream, checksum
 from connectors.kraken.signing import KrakenSigner
-from connectors.kraken.trading import COUNTER, ENGINE, PUBLIC, KrakenTrading, client_id
+from connectors.kraken.trading import BALANCES, COUNTER, ENGINE, PUBLIC, KrakenTrading, client_id
 from connectors.model import Market, OrderKind
 from connectors.spelling import separated
 
@@ -81,10 +81,12 @@ SPOT = Family(
         Role.ACCOUNT: Caps(frames_per_second=20, connects=(150, 600.0)),
     },
     pulse={Role.MARKET: _PULSE, Role.ACCOUNT: _PULSE},
-    # The tier of an account can't be read; these are the middle one's, a refusal closes the bucket for a while.
+    # The tier of an account can't be read; these are the middle one's, a refusal closes the bucket for a while. Balances are
+    # read after every news of orders: they get half of the counter, so that the search for an order never waits for them.
     buckets=(
         Bucket(PUBLIC, 10, 10),
         Bucket(COUNTER, 20, 40, per_key=True),
+        Bucket(BALANCES, 3, 12, per_key=True),
         Bucket(ENGINE, 125, 125 / 2.34, per_key=True),
     ),
     polls={"balances": 15.0},  # the stream tells totals only, not what orders hold

@@ -56,7 +56,7 @@ from connectors.model import (
     plain,
 )
 
-PUBLIC, COUNTER, ENGINE = "PUBLIC", "COUNTER", "ENGINE"
+PUBLIC, COUNTER, BALANCES, ENGINE = "PUBLIC", "COUNTER", "BALANCES", "ENGINE"
 BATCH = 50
 PAGE = 50
 _CANCEL_AGE = ((5.0, 8.0), (10.0, 6.0), (15.0, 5.0), (45.0, 4.0), (90.0, 2.0), (300.0, 1.0))
@@ -150,7 +150,8 @@ class KrakenTrading(Trading):
     def balances(self, facts: Mapping[str, Any]) -> Flow[list[Balance]]:
         """BalanceEx: the only source of what open orders hold."""
         names = yield from _names(facts)
-        return (yield _private("BalanceEx", lambda result: rows.balances(result, names)))
+        costs = (Cost(COUNTER), Cost(BALANCES))
+        return (yield _private("BalanceEx", lambda result: rows.balances(result, names), costs=costs))
 
     def fees(self, instrument: Instrument, facts: Mapping[str, Any]) -> Flow[Fees]:
         """TradeVolume: percent, by the account's tier."""

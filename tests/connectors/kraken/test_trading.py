@@ -29,6 +29,7 @@ from connectors.model import (
     Side,
 )
 from connectors.runtime.clock import Clock
+from connectors.runtime.limits import Limits
 from connectors.tools import instrument_for
 
 VENUE = load("kraken")
@@ -344,3 +345,21 @@ def test_pairs_of_other_venues_are_left_out() -> None:
     }
     step: Any = next(FAMILY.trading.instruments())
     assert step.read(answered(result=listed)) == []
+
+
+async def test_reading_balances_leaves_room_for_the_search_of_an_order() -> None:
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    limits = Limits(FAMILY.buckets, lambda: now, sleep)
+    balances: Any = next(FAMILY.trading.balances(FACTS))
+    for _ in range(100):
+        await limits.take(balances.costs, balances.effect)
+    began = now
+    for step in (next(FAMILY.trading.search(request(), FACTS)) for _ in range(8)):
+        assert isinstance(step, Call)
+        await limits.take(step.costs, step.effect)
+    assert now == began, "eight questions at once, after five minutes of balances"
