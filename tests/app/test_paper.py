@@ -126,6 +126,7 @@ def test_a_market_order_fills_against_the_venues_book_and_never_reaches_the_venu
         assert account.balances["spot", "USDT"].total == 100_000
         order = place(terminal, draft(instrument, Side.BUY, "1.5"))
         await until(lambda: order.state is OrderState.FILLED, "the fill")
+        await until(lambda: sum(fill.fill.amount for fill in terminal.desk.fills) == D("1.5"), "news of the fills")
         assert order.average == (D(62_801) + D("0.5") * D(62_802)) / D("1.5")
         assert order.fee == D("1.5") * D("0.001")
         assert not market.server.exchange.closed_orders("trader")
