@@ -28,7 +28,7 @@ from connectors.model import (
     Trade,
 )
 from connectors.practice.server import PracticeServer
-from connectors.practice.terms import NewOrder
+from connectors.practice.terms import AccountRules, NewOrder
 from connectors.runtime.clock import Clock
 from connectors.runtime.session import Session
 
@@ -416,3 +416,22 @@ async def test_a_burst_of_requests_keeps_the_venues_pace(quiet: Bench) -> None:
     await asyncio.gather(*(quiet.session.balances() for _ in range(60)))
     await asyncio.gather(*(quiet.session.trades(quiet.btc, 5) for _ in range(15)))
     assert refused == []
+
+
+async def test_a_first_book_of_several_megabytes_arrives_whole(quiet: Bench) -> None:
+    quiet.exchange.open_account("house", AccountRules(quiet=True, house=True, max_open_orders=100_000))
+    quiet.exchange.deposit("house", "USD", D(10) ** 11)
+    quiet.exchange.deposit("house", "BTC", D(10) ** 6)
+    seat = quiet.exchange.seat("house", "spot:BTC-USD")
+    for level in range(15_000):
+        seat.order(True, 6_000_000 - 7 * level, 1_000_000 + level)
+        seat.order(False, 6_000_100 + 7 * level, 1_000_000 + level)
+    quiet.session.subscribe(Channel.BOOK, quiet.btc)
+    sync = quiet.session.sync(quiet.btc)
+    assert sync is not None
+    await until(lambda: sync.live, "the book")
+    assert next(row.bytes for row in quiet.session.health if row.role == "market") > 3_000_000
+    image = quiet.exchange.book("spot:BTC-USD")
+    theirs = tuple([(float(row.price), float(row.size)) for row in side] for side in (image.bids, image.asks))
+    assert sync.book.top(1_000_000) == theirs
+    assert [row.reconnects for row in quiet.session.health] == [0, 0]
