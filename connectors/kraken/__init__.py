@@ -86,7 +86,7 @@ SPOT = Family(
     buckets=(
         Bucket(PUBLIC, 10, 10),
         Bucket(COUNTER, 20, 40, per_key=True),
-        Bucket(BALANCES, 3, 12, per_key=True),
+        Bucket(BALANCES, 8, 32, per_key=True),
         Bucket(ENGINE, 125, 125 / 2.34, per_key=True),
     ),
     polls={"balances": 15.0},  # the stream tells totals only, not what orders hold

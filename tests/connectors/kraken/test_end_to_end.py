@@ -130,15 +130,13 @@ class Bench:
         return await until(lambda: (row := self.last(ref)) and row.status is status and row, f"{status}")
 
 
-async def made(depth: int | None = None, **options: Any) -> Bench:
-    venue = load("kraken")
-    if depth is not None:
-        family = dataclasses.replace(venue.families[0], market_stream=lambda role: KrakenMarketStream(depth))
-        venue = dataclasses.replace(venue, families=(family,))
-    server = PracticeServer(venue, seed=5, **options)
+async def made(**options: Any) -> Bench:
+    server = PracticeServer(load("kraken"), seed=5, **options)
     await server.start()
     ear = Ear()
-    session = Session(venue, Environment.PRACTICE, hosts=server.hosts, secrets=server.credentials, listener=ear)
+    session = Session(
+        load("kraken"), Environment.PRACTICE, hosts=server.hosts, secrets=server.credentials, listener=ear
+    )
     await session.start()
     await until(lambda: ear.readied, "the private stream")
     return Bench(server, session, ear)
@@ -175,30 +173,42 @@ def top_of(bench: Bench, key: str, levels: int) -> tuple[list[tuple[float, float
     return bids, asks
 
 
-@pytest.mark.parametrize("depth", [None, 10, 25])
-async def test_books_of_every_depth_are_the_exchanges_own_after_many_updates(depth: int | None) -> None:
-    bench, shown = await made(depth), depth or 1000
-    try:
-        for instrument, key in ((bench.btc, "spot:BTC-USD"), (bench.doge, "spot:DOGE-USD")):
-            sync = bench.watch(instrument)
+def on(depth: int | None, server: PracticeServer, ear: Ear) -> Session:
+    """A session without a key whose books are `depth` levels deep; None for as deep as they come."""
+    venue = load("kraken")
+    if depth is not None:
+        family = dataclasses.replace(venue.families[0], market_stream=lambda role: KrakenMarketStream(depth))
+        venue = dataclasses.replace(venue, families=(family,))
+    return Session(venue, Environment.PRACTICE, hosts=server.hosts, listener=ear)
+
+
+async def test_books_of_every_depth_are_the_exchanges_own_after_many_updates(bench: Bench) -> None:
+    for depth in (10, 25, None):
+        ear, shown = Ear(), depth or 1000
+        session = on(depth, bench.server, ear)
+        await session.start()
+        syncs: dict[str, BookSync] = {}
+        for symbol in ("BTC-USD", "DOGE-USD"):
+            session.subscribe(Channel.BOOK, session.instruments[f"kraken:spot:{symbol}"])
+            sync = session.sync(session.instruments[f"kraken:spot:{symbol}"])
+            assert sync is not None
+            syncs[f"spot:{symbol}"] = sync
+        for key, sync in syncs.items():
             await until(lambda sync=sync: sync.counters.applied >= 40, "forty updates")
             await until(
-                lambda sync=sync, key=key: sync.live and sync.book.top(shown) == top_of(bench, key, shown),
+                lambda sync=sync, key=key, shown=shown: sync.live and sync.book.top(shown) == top_of(bench, key, shown),
                 "the exchange's own book",
             )
             assert sync.counters.checksums_ok == sync.counters.applied + 1
             assert (sync.counters.checksums_failed, sync.counters.crossed, sync.counters.resyncs) == (0, 0, 0)
             assert len(sync.book.bids) <= shown
-        assert all(row.unknown == row.declined == 0 for row in bench.session.health)
-    finally:
-        await bench.session.stop()
-        await bench.server.stop()
+        assert all(row.unknown == row.declined == 0 for row in session.health)
+        assert ear.refusals == []
+        await session.stop()
 
 
-@pytest.mark.parametrize("fault", ["miscount_next", "drop_next", "malformed_next"])
-async def test_a_book_that_is_not_proven_is_grey_and_comes_back_on_the_same_socket(bench: Bench, fault: str) -> None:
+async def test_a_book_that_is_not_proven_is_grey_and_comes_back_on_the_same_socket(bench: Bench) -> None:
     sync = bench.watch(bench.btc)
-    await until(lambda: sync.live and sync.counters.applied > 3, "a live book")
     seen: list[BookState] = []
     original = sync._enter
 
@@ -207,13 +217,16 @@ async def test_a_book_that_is_not_proven_is_grey_and_comes_back_on_the_same_sock
         original(state, reason, now)
 
     sync._enter = enter  # only to look
-    setattr(bench.server.faults, fault, 1)
-    await until(lambda: sync.counters.checksums_failed, "the wrong checksum")
-    await until(lambda: sync.live, "a live book again")
-    assert seen[0] is BookState.RESYNCING
-    assert (sync.counters.resyncs, sync.counters.snapshots) == (1, 2)
+    for number, fault in enumerate(("miscount_next", "drop_next", "malformed_next"), 1):
+        await until(lambda: sync.live and sync.counters.applied > 3, "a live book")
+        seen.clear()
+        setattr(bench.server.faults, fault, 1)
+        await until(lambda number=number: sync.counters.checksums_failed == number, "the wrong checksum")
+        await until(lambda: sync.live, "a live book again")
+        assert seen[0] is BookState.RESYNCING
+        assert (sync.counters.resyncs, sync.counters.snapshots) == (number, number + 1)
     (market,) = [row for row in bench.session.health if row.role == "market"]
-    assert (market.reconnects, market.resyncs) == (0, 1)
+    assert (market.reconnects, market.resyncs) == (0, 3)
     await until(lambda: sync.book.top(50) == top_of(bench, "spot:BTC-USD", 50), "the exchange's own book")
 
 
