@@ -27,6 +27,7 @@ async def client(name: str, server: PracticeServer, **options: Any) -> Any:
         {
             "apiKey": server.credentials["key"],
             "secret": server.credentials["secret"],
+            "password": server.credentials.get("passphrase", ""),
             "enableRateLimit": False,
             "options": {
                 "fetchCurrencies": False,
