@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from connectors.contract import (
     Answer,
     Ask,
@@ -45,7 +43,7 @@ from connectors.kucoin.futures_rows import (
     wallet_row,
 )
 from connectors.kucoin.market import INTERVALS, Envelope, KucoinStream, ms
-from connectors.kucoin.rows import ident, order_events
+from connectors.kucoin.rows import exact, ident, order_events
 from connectors.kucoin.signing import FUTURES, PUBLIC, public, read_data, signed
 from connectors.kucoin.spot import ACCOUNTS, login
 from connectors.model import (
@@ -349,7 +347,7 @@ class FuturesAccountStream(KucoinStream):
 
     def message(self, envelope: Envelope, frame: str | bytes) -> list[Event]:
         """By topic and subject."""
-        data = msgspec.json.decode(envelope.data, type=Any) if envelope.data else None
+        data = exact(envelope.data)
         head = envelope.topic.partition(":")[0]
         match head:
             case "/contractMarket/tradeOrders":
@@ -359,11 +357,8 @@ class FuturesAccountStream(KucoinStream):
             case "/contractAccount/wallet":
                 return [wallet_row(data)] if envelope.subject == "walletBalance.change" else []
             case "/contract/position" | "/contract/positionAll":
-                return position_event(_exact(envelope.data), envelope)
+                return position_event(data, envelope)
         return [Unknown(f"topic {head}", str(frame[:200]))]
-
-
-_exact = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 def _learned(facts: Mapping[str, Any], wire: str, mode: str, leverage: int) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from connectors.contract import Event, Unknown
@@ -16,6 +17,9 @@ STOP_EVENTS = {
     "triggered": OrderStatus.OPEN,
     "cancel": OrderStatus.CANCELLED,
 }
+
+
+exact = msgspec.json.Decoder(float_hook=Decimal).decode  # numbers keep the digits of the wire
 
 
 def moment(time: Any) -> int | UnsetType:

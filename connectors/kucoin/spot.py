@@ -28,9 +28,9 @@ from connectors.contract import (
     Unknown,
     once,
 )
-from connectors.errors import AuthenticationFailed, OrderNotFound, PermissionDenied, Refused, VenueError
+from connectors.errors import AuthenticationFailed, NoSuchAccount, OrderNotFound, PermissionDenied, Refused, VenueError
 from connectors.kucoin.market import INTERVALS, Envelope, KucoinStream, ms
-from connectors.kucoin.rows import ident, order_events
+from connectors.kucoin.rows import exact, ident, order_events
 from connectors.kucoin.signing import MANAGEMENT, SPOT, public, read_data, signed
 from connectors.kucoin.spot_rows import (
     FAMILY,
@@ -429,7 +429,7 @@ class SpotAccountStream(KucoinStream):
 
     def message(self, envelope: Envelope, frame: str | bytes) -> list[Event]:
         """By topic; notices of topics that were not asked for are not understood."""
-        data = msgspec.json.decode(envelope.data)
+        data = exact(envelope.data)
         head = envelope.topic.partition(":")[0]
         if head in ("/spotMarket/tradeOrdersV2", "/spotMarket/tradeOrders"):
             return order_events(data, FAMILY, self._new)
@@ -445,7 +445,9 @@ class SpotAccountStream(KucoinStream):
 
 
 def login(wanted: str, endpoint: str) -> Flow[dict[str, Any]]:
-    """GET account/mode, then the key's own record. Raises PermissionDenied for an account of the unified kind."""
+    """GET account/mode, then the key's own record. Raises PermissionDenied for an account of the unified kind, NoSuchAccount
+    for a key that was made for the other product.
+    """
     try:
         mode = yield signed(
             "GET",
@@ -466,6 +468,8 @@ def login(wanted: str, endpoint: str) -> Flow[dict[str, Any]]:
     row: Any = yield signed("GET", "/api/v1/user/api-key", Cost(MANAGEMENT, 20), dict, endpoint=endpoint)
     may = {word.strip().lower() for word in str(row.get("permission", "")).split(",")}
     expiry = row.get("expiredAt")
+    if wanted.lower() not in may and may & {"spot", "futures"}:
+        raise NoSuchAccount(f"this key has no permission for {wanted}")
     key = KeyInfo(
         can_trade=wanted.lower() in may or "trade" in may,
         can_withdraw=any(word.startswith("withdraw") for word in may),
