@@ -251,8 +251,8 @@ class SpotTrading(Trading):
             if not number:
                 number = (yield from self._stop(order)).venue_id
             yield _cancel_stop(number)
-        except OrderNotFound:
-            return (yield _cancel(order))
+        except OrderNotFound:  # it works by now, under another id of the venue's; ours stays
+            return (yield _cancel(order, mine=bool(order.client_id)))
         return OrderUpdate(
             wire=order.instrument.wire,
             venue_id=number,
@@ -505,9 +505,9 @@ def _failed(body: Any) -> list[str]:
     return [str(row.get("symbol")) for row in body.get("failedSymbols") or ()]
 
 
-def _cancel(order: OrderRef) -> Call:
-    """By the venue's id, else by ours; accepted, not done."""
-    mine = not order.venue_id
+def _cancel(order: OrderRef, *, mine: bool = False) -> Call:
+    """By the venue's id, or by ours (`mine`, or where nothing else is known); accepted, not done."""
+    mine = mine or not order.venue_id
     tail = f"client-order/{order.client_id}" if mine else order.venue_id
 
     def read(data: Any) -> OrderUpdate:

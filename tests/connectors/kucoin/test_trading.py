@@ -377,7 +377,7 @@ def test_open_orders_of_everything_are_asked_symbol_by_symbol() -> None:
 def test_a_stop_that_has_triggered_is_cancelled_as_the_order_that_it_became() -> None:
     drive = Drive(SPOT.cancel(ref(venue_id="vs1", client_id="mine", algo=True), {}))
     drive.answered(error("400100", "order_not_exist_or_not_allow_to_cancel")).answered(answer({"orderId": "x"}))
-    assert drive.paths == ["DELETE /api/v1/stop-order/vs1", "DELETE /api/v1/hf/orders/vs1"]
+    assert drive.paths == ["DELETE /api/v1/stop-order/vs1", "DELETE /api/v1/hf/orders/client-order/mine"]
     drive = Drive(SPOT.cancel(ref(client_id="mine", algo=True), {}))
     drive.answered(answer({"totalPage": 0, "items": []})).answered(answer({"clientOid": "mine"}))
     assert drive.paths[-1] == "DELETE /api/v1/hf/orders/client-order/mine"
