@@ -558,7 +558,7 @@ async def test_a_client_that_does_not_beat_is_thrown_out_and_ours_beats(bench: B
         socket._heard_at -= 61_000
     bench.server.advance(bench.server._now_ms())
     await until(lambda: len(bench.ear.readied) == 3, "the stream again")
-    link = bench.session._accounts["spot"].link
+    link = next(link for link in bench.session.private.links if link.family == "spot")
     assert link._beating.every == 18.0
     assert link._beating.dead_after == 28.0
 
