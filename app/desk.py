@@ -128,7 +128,7 @@ class Desk(QObject):
                 self.run(self._inquiry.settle(order), f"settle {order.id}")
 
     async def stop(self) -> None:
-        """End all tasks and close the journal. Orders at the venues stay; the next start takes them up."""
+        """End all tasks. Orders at the venues stay; the next start takes them up."""
         tasks = [*self._tasks, *([self._disarm_task] if self._disarm_task else [])]
         for task in tasks:
             task.cancel()
@@ -136,6 +136,9 @@ class Desk(QObject):
         await self.killing.stop()
         await self._inquiry.stop()
         await self._dead_man.stop(list(self._accounts.accounts.values()))
+
+    async def close(self) -> None:
+        """Close the journal, when no account can have news any more."""
         with contextlib.suppress(JournalUnavailable):
             await self._blotter.journal.flush()
         self._blotter.journal.close()

@@ -36,7 +36,7 @@ PENDING_FOR = 5.0  # seconds after which an order that was received and of which
 LOOK_BACK = 7 * 86_400_000 - 60_000  # ms; some venues answer for at most seven days
 INSTRUMENTS = 20  # traded lately, whose fills are caught up after connecting
 PAGES = 50
-SAME_LIST = 1000  # ms for which a list of open orders is good enough to judge by
+SAME_LIST = 1500  # ms for which lists of open orders and of fills are good enough to judge several orders by
 
 
 class Inquiry:
@@ -51,6 +51,8 @@ class Inquiry:
         self._held: dict[str, dict[str, Decimal]] = {}  # what an account held when it was last compared or connected
         self._comparing: dict[str, asyncio.Lock] = {}
         self._turns: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._read_fills: dict[tuple[str, str], tuple[int, int]] = {}  # when they were read last, and since when
         self._lists: dict[
             str, tuple[int, list[OrderUpdate]]
         ] = {}  # open orders by account, and when they were asked for
@@ -69,7 +71,7 @@ class Inquiry:
 
     async def stop(self) -> None:
         """End all periodic comparisons."""
-        tasks = list(self._periodic.values())
+        tasks = [*self._periodic.values(), *self._tasks]
         self._periodic.clear()
         for task in tasks:
             task.cancel()
@@ -89,7 +91,9 @@ class Inquiry:
         try:
             while order.state is OrderState.UNKNOWN:
                 account = self._accounts.accounts.get(order.account)
-                if account is not None and account.session is not None:
+                # the comparison after a connect finds with one list what would take many questions
+                compared = account is not None and account.id in self.reconciled
+                if account is not None and account.session is not None and (compared or turn > 0):
                     await self._ask_in_turn(order, account)
                 if order.state is not OrderState.UNKNOWN:
                     break
@@ -189,7 +193,9 @@ class Inquiry:
     async def _nowhere(self, order: Order, account: Account) -> bool:
         """Whether neither open orders nor fills know the order; what they know of it is taken in."""
         try:
-            await self.catch_up_fills(account, order.instrument, since=order.created)
+            asked, since = self._read_fills.get((account.id, order.instrument.key), (0, 0))
+            if now_ms() - asked > SAME_LIST or since > order.created:
+                await self.catch_up_fills(account, order.instrument, since=order.created)
             rows = await self._open_rows(account)
         except VenueError as error:
             self._could_not_ask(order, account, error)
@@ -312,12 +318,19 @@ class Inquiry:
         for order in missing:
             if order.is_final or order.updated >= began:
                 continue
-            if order.state is OrderState.UNKNOWN:
-                await self._ask(order, account)  # its own task goes on asking
-            else:
+            if order.state is not OrderState.UNKNOWN:
                 await self.became(order, account)
                 found["ended meanwhile"] += order.is_final
+        for order in missing:
+            if order.state is OrderState.UNKNOWN and not self._blotter.nudge(order.id):
+                self._settle_apart(order)
         return len(rows)
+
+    def _settle_apart(self, order: Order) -> None:
+        """Nobody asks about it yet: somebody does from now on."""
+        task = asyncio.ensure_future(self.settle(order))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _in_doubt(self, account: Account) -> list[Order]:
         return [order for order in self._mine(account) if order.state is OrderState.UNKNOWN]
@@ -368,6 +381,7 @@ class Inquiry:
     async def catch_up_fills(self, account: Account, instrument: Instrument, since: int) -> int:
         """Read the fills of an instrument since a time (ms) and count those that were missed; returns how many."""
         start, missed = max(0, since - 1000, now_ms() - LOOK_BACK), 0
+        asked = now_ms()
         limit = Page().limit
         for _ in range(PAGES):
             try:
@@ -377,6 +391,7 @@ class Inquiry:
             missed += sum(self._blotter.filled(account, fill, instrument.family) for fill in fills)
             last = max((fill.time for fill in fills), default=start)
             if len(fills) < limit or last <= start:
+                self._read_fills[account.id, instrument.key] = (asked, since)
                 return missed
             start = last
         return missed

@@ -82,6 +82,7 @@ class Terminal(QObject):
                 await self.accounts.stop()
         except TimeoutError:
             _log.warning("something did not stop in time")
+        await self.desk.close()
         self.logs.close()
 
 

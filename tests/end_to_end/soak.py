@@ -128,6 +128,8 @@ async def rounds(slug: str, home: Path, *, kills: int, until: float, seed: int) 
                     await asyncio.gather(disturbing, return_exceptions=True)
                 await trading.kill()
                 tally.kills += 1
+                if tally.kills % 10 == 0:
+                    print(f"{slug}: {tally.kills} kills", file=sys.stderr, flush=True)
             await trading.start()
             await check(server, trading, tally)
             await trading.stop()
