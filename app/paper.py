@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from app.paper_engine import OWNER, PaperEngine, View
-from app.paper_fees import fee_in_quote
 from app.paper_store import Holding, PaperStore, Purse
 from connectors.contract import Channel, Environment, Event, Found, Page, Search, Stamp
 from connectors.errors import (
@@ -486,7 +485,7 @@ class PaperSession:
         reference = Decimal(repr(mid)) if mid is not None else None
         if not self._engine.is_open(instrument.key):
             try:
-                in_quote = fee_in_quote(self.venue.slug)
+                in_quote = self.venue.family(instrument.family).capabilities.fee_in_quote
                 self._engine.open_instrument(instrument, self._rates(instrument), reference, fee_in_quote=in_quote)
             except Refusal as refusal:
                 raise _error(refusal) from None

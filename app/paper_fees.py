@@ -23,11 +23,6 @@ def public_rates(instrument: Instrument) -> tuple[Fees, str]:
     return Fees(maker=Decimal(rates["maker"]) / percent, taker=Decimal(rates["taker"]) / percent), row["source"]
 
 
-def fee_in_quote(venue: str) -> bool:
-    """Whether spot buyers pay their fee in quote, on top of the price."""
-    return bool(_table().get(venue, {}).get("fee_in_quote", False))
-
-
 @cache
 def _table() -> dict[str, Any]:
     path = resources.files("resources") / "fees.toml"

@@ -54,6 +54,7 @@ SPOT = Family(
         kinds=frozenset(OrderKind),
         amend=Amend.IN_PLACE,
         market_buy_in_quote=True,
+        fee_in_quote=True,
         cancel_all="all",
         dead_man=True,
         orders_over_socket=True,
