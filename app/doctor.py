@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def examine(*, as_json: bool) -> int:
-    """Print it; status 1 if something needs attention."""
+    """Print it; status 1 if something keeps Fathom from running here. What only deserves a look is told with status 0."""
     from app.settings import Settings
     from app.vault import Vault
 
@@ -33,7 +33,7 @@ def examine(*, as_json: bool) -> int:
     vault = Vault(settings.data)
     platform_name, screen = _platform()
     folders = {"config": settings.config, "data": settings.data, "logs": settings.logs}
-    found = {
+    found: dict[str, object] = {
         "versions": {
             "fathom": _version("fathom"),
             "python": platform.python_version(),
@@ -47,12 +47,13 @@ def examine(*, as_json: bool) -> int:
         "folders": {name: {"path": str(path), "writable": _writable(path)} for name, path in folders.items()},
         "settings": settings.notice or "fine",
     }
-    trouble = []
+    trouble: list[str] = []
     if not vault.persistent:
         trouble.append(f"{vault.text} On Linux install and unlock gnome-keyring or KWallet.")
-    trouble += [f"The folder {path} cannot be written." for name, path in folders.items() if not _writable(path)]
+    stops = [f"The folder {path} cannot be written." for name, path in folders.items() if not _writable(path)]
     if platform_name == "none":
-        trouble.append(f"Qt cannot open a window here: {screen}")
+        stops.append(f"Qt cannot open a window here: {screen}")
+    trouble = stops + trouble
     found["trouble"] = trouble
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
@@ -64,17 +65,30 @@ def examine(*, as_json: bool) -> int:
                 sys.stdout.write("".join(f"! {line}\n" for line in value) or "Nothing needs attention.\n")
             else:
                 sys.stdout.write(f"{name:22}{value}\n")
-    return 1 if trouble else 0
+    return 1 if stops else 0
+
+
+_ASK_QT = "from PySide6.QtGui import QGuiApplication as A; a = A([]); print(a.platformName(), a.primaryScreen().name())"
 
 
 def _platform() -> tuple[str, str]:
-    """Qt's platform plug-in and the screen, tried without opening a window."""
+    """Qt's platform plug-in and the screen: tried in another process, because Qt aborts where it finds none."""
     screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if sys.platform.startswith("linux") and not screen and os.environ.get("QT_QPA_PLATFORM") != "offscreen":
         return "none", "no DISPLAY and no WAYLAND_DISPLAY"
-    return os.environ.get("QT_QPA_PLATFORM") or {"win32": "windows", "darwin": "cocoa"}.get(
-        sys.platform, "xcb or wayland"
-    ), "found"
+    if getattr(sys, "frozen", False):  # a package has no interpreter to ask
+        return os.environ.get("QT_QPA_PLATFORM") or "as built", "found"
+    try:
+        told = subprocess.run(  # noqa: S603 - fixed words
+            [sys.executable, "-c", _ASK_QT], capture_output=True, text=True, check=False, timeout=30
+        )
+    except subprocess.TimeoutExpired:
+        return "none", "Qt did not answer within 30 s"
+    if told.returncode:
+        lines = told.stderr.strip().splitlines()
+        return "none", lines[0] if lines else f"Qt ended with status {told.returncode}"
+    name, _, where = told.stdout.strip().partition(" ")
+    return name, where or "found"
 
 
 def _clock() -> dict[str, object]:

@@ -67,6 +67,7 @@ class Terminal(QObject):
         await asyncio.gather(*(account.start() for account in wanted))  # one that can't be reached holds up no other
 
     async def _start_replay(self, path: Path) -> None:
+        _must_exist(path)
         slug = self._venue or venue_of(path)
         account: Account = self.accounts.add(slug, Environment.LIVE)
         account.session = ReplaySource(path, account.venue, listener=account, speed=self._speed)
@@ -94,6 +95,11 @@ def wanted_accounts(settings: Settings) -> list[tuple[str, Environment]]:
         if slug in connectors.slugs() and environment in set(Environment):
             found.append((slug, Environment(environment)))
     return found
+
+
+def _must_exist(path: Path) -> None:
+    if not path.is_file():
+        raise OSError(f"there is no file {path}")
 
 
 def venue_of(path: Path) -> str:

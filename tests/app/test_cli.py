@@ -78,6 +78,21 @@ def test_doctor_tells_versions_folders_and_the_keyring(tmp_path: Path) -> None:
     assert set(found["keyring"]) == {"backend", "persistent"}
 
 
+def test_doctor_asks_qt_itself_for_the_platform(tmp_path: Path) -> None:
+    done = fathom("doctor", "--json", home=tmp_path)
+    found = json.loads(done.stdout)
+    if os.environ.get("DISPLAY"):
+        assert found["qt_platform"] == "xcb"
+        assert done.returncode == 0
+    environment = os.environ | {"FATHOM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "DISPLAY": ":4242"}
+    environment.pop("WAYLAND_DISPLAY", None)
+    lost = subprocess.run(
+        [sys.executable, "-m", "app", "doctor", "--json"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert lost.returncode == 1
+    assert any("cannot open a window" in line for line in json.loads(lost.stdout)["trouble"])
+
+
 def test_practice_says_in_one_line_where_it_serves(tmp_path: Path) -> None:
     environment = os.environ | {"FATHOM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "app", "practice", "binance", "--json", "--seed", "1"]
