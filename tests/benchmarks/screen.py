@@ -1,6 +1,8 @@
 """The whole program at 2,000 messages a second: how long anything keeps the GUI thread, how steady the frames are.
 
-The practice server runs in a process of its own, so that only the terminal is measured.
+The practice server runs in a process of its own, so that only the terminal is measured. Every handler is timed twice, by the
+wall and by the processor time of the GUI thread: on a machine that does other work too the two part, and only the second
+tells of the program. Figures are given as parts of the limit and of the time there was; the run says how busy the machine was.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from typing import Any
 
 SECONDS = 8.0
 RATE = 12000.0  # what the crowd does; books are merged, so the wire carries about a sixth of it
+WANTED = 2000.0  # messages a second
 LIMIT_MS = 8.0
 
 
 def run() -> int:
-    """Print handler times and frame gaps; status 1 if a handler held the thread for more than 8 ms."""
+    """Print handler times and frame gaps; status 1 if a handler took more than 8 ms of the processor."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["FATHOM_HOME"] = home
         server = subprocess.Popen(
@@ -49,7 +52,7 @@ def measure(said: dict[str, Any]) -> int:
         return said["hosts"], said["credentials"]
 
     Account._where = elsewhere  # the server lives in another process here
-    spent: list[tuple[float, str]] = []
+    spent: list[tuple[float, float, str]] = []  # wall ms, processor ms, what
 
     class Timed(QApplication):
         """Measures every event from delivery to return: painting, timers, and so every asyncio callback too."""
@@ -58,15 +61,14 @@ def measure(said: dict[str, Any]) -> int:
 
         def notify(self, receiver: QObject, event: QEvent) -> bool:
             Timed.depth += 1
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.thread_time()
             try:
                 return super().notify(receiver, event)
             finally:
                 Timed.depth -= 1
                 if Timed.depth == 0:
-                    spent.append(
-                        ((time.perf_counter() - began) * 1000, f"{type(receiver).__name__} {event.type().name}")
-                    )
+                    wall, busy = time.perf_counter() - began, time.thread_time() - used
+                    spent.append((wall * 1000, busy * 1000, f"{type(receiver).__name__} {event.type().name}"))
 
     application = Timed(sys.argv[:1])
     loop = QEventLoop(application)
@@ -77,39 +79,60 @@ def measure(said: dict[str, Any]) -> int:
         window = Window(terminal)
         window.show()
         await terminal.start()
-        await asyncio.sleep(5.0)  # connected, subscribed and drawn; figures are taken from here on
-        if window.feed is None or not window.feed.sync.live:
-            sys.stdout.write("no live book came\n")
-            return 1
+        deadline = time.monotonic() + 60
+        while window.feed is None or not all(row.feed.sync.live for row in window.watchlist.rows):
+            if time.monotonic() > deadline:
+                sys.stdout.write("no live book came\n")
+                return 1
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(4.0)  # drawn, and the lists were read; figures are taken from here on
         spent.clear()
         window.clock.gaps.clear()
         window.clock.costs.clear()
         links = [row for account in terminal.accounts.accounts.values() for row in account.health()]
-        before, began = sum(row.messages for row in links), time.monotonic()
+        before, began, used = sum(row.messages for row in links), time.monotonic(), time.thread_time()
         await asyncio.sleep(SECONDS)
-        held = sorted(spent, reverse=True)
+        share = (time.thread_time() - used) / (time.monotonic() - began)
+        held = list(spent)
         links = [row for account in terminal.accounts.accounts.values() for row in account.health()]
         rate = (sum(row.messages for row in links) - before) / (time.monotonic() - began)
         gaps, costs = sorted(window.clock.gaps), sorted(window.clock.costs)
         window.clock.stop()
         await terminal.stop()
-        return report(rate, gaps, costs, held)
+        return report(rate, share, gaps, costs, held)
 
-    def report(rate: float, gaps: list[float], costs: list[float], held: list[tuple[float, str]]) -> int:
+    def report(
+        rate: float, share: float, gaps: list[float], costs: list[float], held: list[tuple[float, float, str]]
+    ) -> int:
         def part(values: list[float], share: float) -> float:
             return values[min(len(values) - 1, int(len(values) * share))]
 
-        sys.stdout.write(f"messages received      {rate:7.0f} a second\n")
+        busy = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
+        sys.stdout.write(f"messages received      {rate:7.0f} a second, {rate / WANTED:.2f} of what is wanted\n")
+        sys.stdout.write(f"load of the machine    {busy:7.2f} of its processors\n")
+        sys.stdout.write(f"GUI thread             {share:7.2f} of one processor\n")
         sys.stdout.write(
-            f"frames                 {1000 * len(gaps) / sum(gaps):7.1f} a second, gap p99 {part(gaps, 0.99):.1f} ms\n"
+            f"frames                 {1000 * len(gaps) / sum(gaps) / 60:7.2f} of 60 a second, gap p99 {part(gaps, 0.99):.1f} ms\n"
         )
         sys.stdout.write(
-            f"frame handlers         p50 {part(costs, 0.5):.2f}  p99 {part(costs, 0.99):.2f}  max {costs[-1]:.2f} ms\n"
+            f"frame handlers, of the limit   p50 {part(costs, 0.5) / LIMIT_MS:.2f}  p99 {part(costs, 0.99) / LIMIT_MS:.2f}\n"
         )
-        over = sum(ms > LIMIT_MS for ms, _ in held)
-        sys.stdout.write(f"handlers over {LIMIT_MS:g} ms      {over} of {len(held)}; longest: ")
-        sys.stdout.write(", ".join(f"{ms:.1f} ms {what}" for ms, what in held[:4]) + "\n")
-        return int(over > 0)
+        failed = False
+        for index, name in ((1, "by processor time"), (0, "by the wall")):
+            worst = sorted(held, key=lambda row, index=index: row[index], reverse=True)
+            over = sum(row[index] > LIMIT_MS for row in held)
+            longest = ", ".join(f"{row[index] / LIMIT_MS:.2f} {row[2]}" for row in worst[:4])
+            sys.stdout.write(
+                f"handlers over {LIMIT_MS:g} ms, {name:18} {over} of {len(held)}; longest, of the limit: {longest}\n"
+            )
+            if index:
+                failed = over > 0
+        if rate < WANTED * 0.9:
+            sys.stdout.write(
+                "The rate was not reached: the machine is too busy or too slow for this to prove anything.\n"
+            )
+            return 1
+        return int(failed)
 
     with loop:
         return loop.run_until_complete(live())

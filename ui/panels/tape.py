@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPixmap
 
 from connectors.model import Side, Trade
 from ui.panel import Painted
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 ROW = 20
 HEAD = 24
 FOOT = 52
+CLOCKS = (("%H:%M:%S", "00:00:00"), ("%M:%S", "00:00"))
 
 
 class Tape(Painted):
@@ -37,6 +40,10 @@ class Tape(Painted):
         self.held = 0
         self._rows: deque[Trade] = deque(maxlen=400)
         self._waiting: list[Trade] = []
+        self._new = 0  # rows that are not in the buffer yet
+        self._room = 0.0  # for sizes
+        self._buffer = QPixmap()
+        self._layout: tuple[object, ...] = ()  # of the buffer; another one means that all is drawn anew
         self._seen = 0
         self._bought = 0.0
         self._sold = 0.0
@@ -47,6 +54,8 @@ class Tape(Painted):
         super().set_feed(feed)
         self._rows.clear()
         self._waiting.clear()
+        self._layout = ()
+        self._room = 0.0
         self._seen = 0
         self._bought = self._sold = 0.0
         self.smallest = 0.0
@@ -72,10 +81,12 @@ class Tape(Painted):
                 self.update()
             return
         self._rows.extendleft(self._waiting)
+        self._new += len(self._waiting)
         self._waiting.clear()
         self.held = 0
         if not self._chips[1] and len(self._rows) >= 30:
             sizes = sorted(trade.amount for trade in self._rows)
+            self._layout = ()
             self._chips = [0.0, _nice(sizes[int(len(sizes) * 0.7)]), _nice(sizes[int(len(sizes) * 0.93)])]
         self.update()
 
@@ -95,50 +106,79 @@ class Tape(Painted):
         base = baseline(0, HEAD, metrics)
         painter.setPen(theme["text.tertiary"])
         size_right = width - 10.0
-        widest = max((trade.amount for trade in list(self._rows)[:60]), default=0.0)
+        widest = max((trade.amount for trade in islice(self._rows, 60)), default=0.0)
         needed = theme.metrics("body").horizontalAdvance(figure(widest, digits)) + 12
-        price_right = size_right - max(needed, width * 0.24)
+        self._room = max(self._room, needed)  # it only grows: columns do not jump to and fro
+        price_right = size_right - max(self._room, width * 0.24)
         painter.drawText(QPointF(20, base), "Time")
         painter.drawText(QPointF(price_right - metrics.horizontalAdvance("Price"), base), "Price")
         painter.drawText(QPointF(size_right - metrics.horizontalAdvance("Size"), base), "Size")
         painter.fillRect(QRectF(0, HEAD - 1, width, 1), theme["line.subtle"])
-        visible = max(0, (self.height() - HEAD - FOOT) // ROW)
-        body = theme.metrics("body")
-        large = self._chips[2] or float("inf")
-        clocks = [("%H:%M:%S", body.horizontalAdvance("00:00:00")), ("%M:%S", body.horizontalAdvance("00:00"))]
-        painter.setFont(theme.font("body"))
-        for index, trade in enumerate(list(self._rows)[:visible]):
-            y = HEAD + index * ROW
-            name = "buy" if trade.side is Side.BUY else "sell"
-            colour = theme.side(name)
-            if trade.amount >= large:
-                painter.fillRect(QRectF(0, y, width, ROW), theme.side(name, "bar"))
-                painter.fillRect(QRectF(0, y, 2, ROW), colour)
-            line = baseline(y, ROW, body)
-            draw_triangle(painter, QPointF(11, y + ROW / 2), colour, up=trade.side is Side.BUY)
-            painter.setPen(theme["text.tertiary"])
-            text = figure(trade.price, instrument.price_digits)
-            room = price_right - body.horizontalAdvance(text) - 26
-            # a narrow tape drops the hour, then the time, and never overlaps
-            clock = next((form for form, wide in clocks if wide <= room), "")
-            if clock:
-                painter.drawText(QPointF(20, line), time.strftime(clock, time.gmtime(trade.time / 1000)))
-            painter.setPen(colour)
-            painter.drawText(QPointF(price_right - body.horizontalAdvance(text), line), text)
-            draw_figure(
-                painter,
-                size_right,
-                line,
-                figure(trade.amount, digits),
-                body,
-                theme["text.primary"],
-                theme["text.tertiary"],
-            )
+        self._draw_rows(price_right, size_right, digits)
+        painter.drawPixmap(QPointF(0, HEAD), self._buffer)
         self._draw_foot(painter)
         self.draw_focus(painter)
         if not self._rows:
             painter.setPen(theme["text.tertiary"])
             painter.drawText(self.rect(), int(Qt.AlignmentFlag.AlignCenter), "No trades yet")
+
+    def _draw_rows(self, price_right: float, size_right: float, digits: int) -> None:
+        """Move what was drawn down in the buffer and draw only the rows that are new."""
+        visible = max(0, (self.height() - HEAD - FOOT) // ROW)
+        ratio = self.devicePixelRatioF()
+        large = self._chips[2] or float("inf")
+        theme = self.theme
+        layout = (visible, self.width(), ratio, price_right, digits, large, theme.name, theme.colour_blind)
+        new = min(self._new, visible)
+        self._new = 0
+        if layout != self._layout:
+            self._layout, new = layout, visible
+            self._buffer = QPixmap(int(self.width() * ratio), max(1, int(visible * ROW * ratio)))
+            self._buffer.setDevicePixelRatio(ratio)
+            self._buffer.fill(theme["surface.panel"])
+        elif new:
+            self._buffer.scroll(0, int(new * ROW * ratio), self._buffer.rect())
+        if not new:
+            return
+        painter = QPainter(self._buffer)
+        painter.fillRect(QRectF(0, 0, self.width(), new * ROW), theme["surface.panel"])
+        painter.setFont(theme.font("body"))
+        for index, trade in enumerate(islice(self._rows, new)):
+            self._draw_row(painter, index * ROW, trade, price_right, size_right, digits, large=trade.amount >= large)
+        painter.end()
+
+    def _draw_row(
+        self,
+        painter: QPainter,
+        y: int,
+        trade: Trade,
+        price_right: float,
+        size_right: float,
+        digits: int,
+        *,
+        large: bool,
+    ) -> None:
+        theme = self.theme
+        body = theme.metrics("body")
+        name = "buy" if trade.side is Side.BUY else "sell"
+        colour = theme.side(name)
+        if large:
+            painter.fillRect(QRectF(0, y, self.width(), ROW), theme.side(name, "bar"))
+            painter.fillRect(QRectF(0, y, 2, ROW), colour)
+        line = baseline(y, ROW, body)
+        draw_triangle(painter, QPointF(11, y + ROW / 2), colour, up=trade.side is Side.BUY)
+        text = figure(trade.price, self.feed.instrument.price_digits if self.feed is not None else 2)
+        wide = body.horizontalAdvance(text)
+        room = price_right - wide - 26
+        # a narrow tape drops the hour, then the time, and never overlaps
+        form = next((form for form, pattern in CLOCKS if body.horizontalAdvance(pattern) <= room), "")
+        if form:
+            painter.setPen(theme["text.tertiary"])
+            painter.drawText(QPointF(20, line), _clock(form, trade.time // 1000))
+        painter.setPen(colour)
+        painter.drawText(QPointF(price_right - wide, line), text)
+        amount = figure(trade.amount, digits)
+        draw_figure(painter, size_right, line, amount, body, theme["text.primary"], theme["text.tertiary"])
 
     def _boxes(self) -> list[QRectF]:
         width = (self.width() - 16 - 12) / 3
@@ -190,12 +230,18 @@ class Tape(Painted):
                 self.smallest = limit
                 kept = [trade for trade in self._rows if trade.amount >= limit]
                 self._rows = deque(kept, maxlen=400)
+                self._layout = ()
                 self.update()
 
     def leaveEvent(self, event: object) -> None:
         """What was held comes now."""
         self.held = 0
         self.update()
+
+
+@lru_cache(maxsize=512)
+def _clock(form: str, seconds: int) -> str:
+    return time.strftime(form, time.gmtime(seconds))
 
 
 def _nice(size: float) -> float:

@@ -55,6 +55,7 @@ class Ticket(Panel):
     panel_id = "ticket"
     title = "Ticket"
     follows = True
+    every = 6  # its estimate walks the book: ten times a second is as fast as anybody reads
     trading = True
     sent = Signal(str)
 
@@ -450,9 +451,11 @@ class Ticket(Panel):
             shown = wrong is not None and not empty
             field.set_problem(shown)
             hint.setText(wrong.text if shown and wrong else hints[name])
-            hint.setProperty("role", "problem" if shown else "caption")
-            hint.style().unpolish(hint)
-            hint.style().polish(hint)
+            role = "problem" if shown else "caption"
+            if hint.property("role") != role:
+                hint.setProperty("role", role)
+                hint.style().unpolish(hint)
+                hint.style().polish(hint)
         fixable = next((row for row in self._problems if row.fix is not None and row.field in rules), None)
         typed = fixable is not None and bool(getattr(self, fixable.field).edit.text())
         self.fix.setVisible(typed)

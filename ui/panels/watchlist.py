@@ -39,6 +39,8 @@ class _Row:
         self.feed = feed
         self.course: deque[float] = deque(maxlen=60)
         self.sampled = 0.0
+        self.seen: tuple[object, ...] = ()
+        self.line: tuple[tuple[float, float], QPolygonF] | None = None  # the course as points, for a size of its box
 
 
 class Watchlist(Painted):
@@ -115,20 +117,25 @@ class Watchlist(Painted):
         except (VenueError, NotSupported):
             return
         row.course.extendleft(bar.close for bar in reversed(bars))
+        row.line = None
         self.update()
 
     def frame(self, now: float) -> None:
         """Sample prices every few seconds, repaint what moved."""
-        seen: list[object] = [self.current, self._hover, self._first]
-        for row in self.rows:
+        whole = (self.current, self._hover, self._first, len(self.rows))
+        if whole != self._seen:
+            self._seen = whole
+            self.update()
+        for index, row in enumerate(self.rows):
             price = _last(row.feed)
             if price is not None and now - row.sampled > 20.0:
                 row.sampled = now
                 row.course.append(price)
-            seen += [price, row.feed.sync.state]
-        if tuple(seen) != self._seen:
-            self._seen = tuple(seen)
-            self.update()
+                row.line = None
+            seen = (price, row.feed.sync.state, row.line is None)
+            if seen != row.seen:  # only rows that changed are painted again
+                row.seen = seen
+                self.update(0, (index - self._first) * ROW, self.width(), ROW)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Every row."""
@@ -140,7 +147,8 @@ class Watchlist(Painted):
             return
         several = len({row.feed.environment for row in self.rows}) > 1
         for index, row in enumerate(self.rows):
-            if 0 <= index - self._first <= self.height() // ROW:
+            box = QRectF(0, (index - self._first) * ROW, self.width(), ROW)
+            if box.intersects(QRectF(event.rect())):
                 self._draw(painter, index, row, several=several)
         self._draw_bar(painter)
         self.draw_focus(painter)
@@ -222,13 +230,18 @@ class Watchlist(Painted):
     def _draw_course(self, painter: QPainter, box: QRectF, row: _Row, change: float | None) -> None:
         if len(row.course) < 2:
             return
-        values = np.fromiter(row.course, np.float64)
-        low, high = float(values.min()), float(values.max())
-        ys = box.bottom() - (values - low) / ((high - low) or 1.0) * box.height()
-        xs = np.linspace(box.left(), box.right(), values.size)
+        if row.line is None or row.line[0] != (box.width(), box.height()):
+            values = np.fromiter(row.course, np.float64)
+            low, high = float(values.min()), float(values.max())
+            ys = (1 - (values - low) / ((high - low) or 1.0)) * box.height()
+            xs = np.linspace(0, box.width(), values.size)
+            points = [QPointF(x, y) for x, y in zip(xs.tolist(), ys.tolist(), strict=True)]
+            row.line = ((box.width(), box.height()), QPolygonF(points))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(self.theme.side("buy" if (change or 0) >= 0 else "sell"), 1.2))
-        painter.drawPolyline(QPolygonF([QPointF(x, y) for x, y in zip(xs.tolist(), ys.tolist(), strict=True)]))
+        painter.translate(box.topLeft())
+        painter.drawPolyline(row.line[1])
+        painter.translate(-box.topLeft())
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
 
     def _index(self, y: float) -> int:
