@@ -7,10 +7,12 @@ A closed venue refuses anything but practice, honestly.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,6 +38,15 @@ if TYPE_CHECKING:
     from connectors.sync import BookSync
 
 _log = logging.getLogger(__name__)
+
+
+def _uncollected(make: Callable[[], PracticeServer]) -> PracticeServer:
+    """`make()` without the cyclic collector, which would else run in this thread and delete what belongs to the window's."""
+    gc.disable()
+    try:
+        return make()
+    finally:
+        gc.enable()
 
 
 class AccountState(StrEnum):
@@ -216,7 +227,7 @@ class Account(QObject):
             from connectors.practice.server import PracticeServer
 
             # filling thousands of levels takes a while; the window goes on living meanwhile
-            self.server = await asyncio.to_thread(PracticeServer, self.venue)
+            self.server = await asyncio.to_thread(_uncollected, partial(PracticeServer, self.venue))
             await self.server.start()
             return self.server.hosts, self.server.credentials
         if self.venue.standing.lifecycle is Lifecycle.CLOSED:

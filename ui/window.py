@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QMenu,
     QMessageBox,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -334,10 +335,12 @@ class Window(QMainWindow):
         row.setSpacing(16)
         self._lines = {name: QLabel() for name in ("accounts", "books", "doubt", "budget", "journal", "fps", "utc")}
         self._lines["doubt"].setProperty("role", "warn")
-        row.addWidget(self._lines["accounts"])
+        self._lines["accounts"].setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        row.addWidget(
+            self._lines["accounts"], 1
+        )  # many accounts are cut off, and never push the window beyond the screen
         row.addWidget(self._lines["books"])
         row.addWidget(self._lines["doubt"])
-        row.addStretch(1)
         for name in ("budget", "journal", "fps", "utc"):
             self._lines[name].setProperty("role", "caption")
             row.addWidget(self._lines[name])
@@ -711,7 +714,7 @@ class Window(QMainWindow):
             colour = theme_colour(self.theme, good=glyph == "●")
             rate = sum(row.rate for row in health)
             delays = [row.delay_ms for row in health if row.delay_ms is not None]
-            delay = f"{max(delays):.0f} ms  " if delays and not terminal.is_replay else ""
+            delay = f"{max(0.0, *delays):.0f} ms  " if delays and not terminal.is_replay else ""
             parts.append(
                 f"<span style='color:{colour}'>{glyph}</span> <b>{account.venue.name}</b> {account.environment} {delay}{rate:.0f} msg/s"
             )

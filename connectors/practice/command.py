@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -40,7 +41,8 @@ def run(
             loop = asyncio.get_running_loop()
 
             def follow() -> None:
-                sys.stdin.buffer.read()
+                while os.read(sys.stdin.fileno(), 4096):  # not through a buffer, whose lock would be held at the end
+                    pass
                 with contextlib.suppress(RuntimeError):  # the loop has ended already
                     loop.call_soon_threadsafe(stop.set)
 

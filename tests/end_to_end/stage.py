@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 from qasync import QEventLoop
@@ -20,7 +21,7 @@ from connectors.model import Side
 from ui.panels.ladder import HEAD, ROW, TOOLS
 from ui.window import Window
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 Scenario = Callable[[Terminal, Window], Awaitable[None]]
 
 
@@ -58,6 +59,9 @@ def play(
             window.save_layout()
             await terminal.stop()
             window.close()
+            window.deleteLater()  # here and now, not by the collector in some other thread
+            QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+            gc.collect()
 
     work: Coroutine[Any, Any, None] = run()
     loop.run_until_complete(work)

@@ -145,7 +145,7 @@ ORDER_COLUMNS = (
         sort=lambda o: float(o.average or 0),
     ),
     Column("Value", lambda o: _money(_value(o), o.instrument), "number", 130, sort=lambda o: float(_value(o) or 0)),
-    Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "text", 96),
+    Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "number", 120),
     Column(
         "State",
         state_words,

@@ -41,7 +41,7 @@ HEALTH_COLUMNS = (
         extra=lambda r: _SHAPES[r[1].state],
     ),
     Column("Messages/s", lambda r: f"{r[1].rate:.0f}", "number", 86, sort=lambda r: r[1].rate),
-    Column("Delay, ms", lambda r: DASH if r[1].delay_ms is None else f"{r[1].delay_ms:.0f}", "number", 80),
+    Column("Delay, ms", lambda r: DASH if r[1].delay_ms is None else f"{max(0.0, r[1].delay_ms):.0f}", "number", 80),
     Column("Last, s", lambda r: DASH if r[1].age is None else f"{r[1].age:.1f}", "number", 70),
     Column("Gaps", lambda r: str(r[1].gaps), "number", 60, sort=lambda r: r[1].gaps),
     Column("Resyncs", lambda r: str(r[1].resyncs), "number", 70, sort=lambda r: r[1].resyncs),

@@ -92,7 +92,7 @@ class Venues(Panel):
         if worst is not None:
             return worst.state.capitalize()
         delays = [row.delay_ms for account in running for row in account.health() if row.delay_ms is not None]
-        return f"{max(delays):.0f} ms" if delays else "Ready"
+        return f"{max(0.0, *delays):.0f} ms" if delays else "Ready"
 
     def _shape(self, entry: Entry) -> str:
         running = self._running(entry)

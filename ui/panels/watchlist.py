@@ -220,7 +220,11 @@ class Watchlist(Painted):
             wide = theme.metrics("caption").horizontalAdvance(text)
             painter.drawText(QPointF(right - wide, y + 29), text)
             draw_triangle(painter, QPointF(right - wide - 8, y + 25), colour, up=up, size=5)
-        left = 20 + theme.metrics("body.bold").horizontalAdvance(instrument.symbol)
+        small = theme.metrics("caption")
+        place = small.horizontalAdvance(
+            f"{feed.account.venue.name} {instrument.market if instrument.market != 'spot' else ''}"
+        )
+        left = 20 + max(theme.metrics("body.bold").horizontalAdvance(instrument.symbol), place)
         free = right - metrics.horizontalAdvance(figure(price, instrument.price_digits)) - 10 - left
         if free >= 24:  # a line only where it hides no figure
             wide = min(free, 56)
