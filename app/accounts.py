@@ -25,7 +25,7 @@ from app.vault import VaultProblem
 from connectors import catalogue
 from connectors.contract import Environment, Event, Lifecycle
 from connectors.errors import VenueError
-from connectors.model import Balance, Fees, Fill, Instrument, KeyInfo, OrderUpdate, Position
+from connectors.model import Balance, Fees, Fill, Instrument, KeyInfo, Market, OrderUpdate, Position
 from connectors.runtime.record import Recorder
 from connectors.runtime.session import ConnectionHealth, Listener, Session
 
@@ -97,6 +97,7 @@ class Account(QObject):
         self.keyed = False  # whether it can hold orders: it was started with a key, or trades on paper
         self._owner = owner
         self._fees: dict[str, Fees] = {}
+        self._leverages: dict[str, Decimal] = {}
         self._fees_asked: set[str] = set()
         self._ready: set[str] = set()
         self._starting: asyncio.Future[None] | None = None
@@ -325,6 +326,17 @@ class Account(QObject):
         """The open position in a contract."""
         return self.positions.get(instrument.key)
 
+    def leverage(self, instrument: Instrument) -> Decimal | None:
+        """Leverage of a contract, as far as a position or a change told it; 1 on spot."""
+        return Decimal(1) if instrument.market is Market.SPOT else self._leverages.get(instrument.key)
+
+    async def set_leverage(self, instrument: Instrument, leverage: int) -> None:
+        """Leverage of new positions in a contract. Raises VenueError."""
+        await self.session.set_leverage(instrument, leverage)
+        self._leverages[instrument.key] = Decimal(leverage)
+        self.version += 1
+        self.changed.emit()
+
     def fees(self, instrument: Instrument) -> Fees | None:
         """Rates, once the venue told them; asked for at the first look."""
         if instrument.key not in self._fees and instrument.key not in self._fees_asked and self.can_trade:
@@ -384,6 +396,8 @@ class Account(QObject):
         instrument = self.instrument(event.wire, family)
         if instrument is None:
             return
+        if event.leverage:
+            self._leverages[instrument.key] = event.leverage
         if event.size == 0:
             self.positions.pop(instrument.key, None)
         else:

@@ -623,7 +623,7 @@ class Desk(QObject):
             position=position.size if position is not None else ZERO,
             working=self._working(draft, instead_of),
             repeated=self._repeated(draft) if instead_of is None else None,
-            leverage=position.leverage if position is not None and position.leverage else Decimal(1),
+            leverage=account.leverage(instrument),
             open_orders=sum(
                 not order.is_final and order.account == draft.account and order is not instead_of
                 for order in self.orders.values()

@@ -98,7 +98,7 @@ class Situation:
     fees: Fees | None = None
     position: Decimal = ZERO
     working: Decimal = ZERO
-    leverage: Decimal = ONE
+    leverage: Decimal | None = ONE  # None: not known, so only what no leverage allows is refused
     open_orders: int = 0
     sent_last_second: int = 0
     repeated: float | None = None
@@ -404,7 +404,8 @@ def _funds_problems(draft: Draft, situation: Situation) -> list[Problem]:
         closing = situation.position != 0 and (situation.position > 0) is (draft.side is Side.SELL)
         if closing and draft.amount:  # what closes needs no margin, what opens beyond it does
             value *= max(ZERO, draft.amount - abs(situation.position)) / draft.amount
-        needed, asset = value / max(situation.leverage, ONE), instrument.settle
+        most = situation.leverage or instrument.max_leverage or ONE
+        needed, asset = value / max(most, ONE), instrument.settle
     available = situation.available.get(asset)
     if needed is None or available is None or needed <= available:
         return []
@@ -545,7 +546,8 @@ def _left(draft: Draft, situation: Situation, value: Decimal | None) -> tuple[De
     if instrument.market is Market.SPOT:
         needed, asset = _spot_need(draft, situation)
     else:
-        needed, asset = (value / max(situation.leverage, ONE) if value is not None else None), instrument.settle
+        known = value is not None and situation.leverage is not None
+        needed, asset = (value / max(situation.leverage, ONE) if known else None), instrument.settle
     available = situation.available.get(asset)
     return (available - needed if available is not None and needed is not None else None), asset
 

@@ -172,6 +172,7 @@ class PaperSession:
         self._to_tell: list[Any] = []  # written, to be told
         self._telling = False
         self._runs = False
+        self._said = store.problem  # of the file; what was wrong with it at the start is said by the account
         self._assets_of: dict[str, tuple[int, dict[Wallet, set[str]]]] = {}
         self._heard: set[str] = set()  # instruments whose data is subscribed for the orders' sake
         self._funding: dict[str, tuple[int, float]] = {}
@@ -442,14 +443,16 @@ class PaperSession:
     def market(self, event: Event, instrument: Instrument) -> None:
         """Hand it on, and let trades and marks reach the orders."""
         self._listener.market(event, instrument)
-        if not self._engine.is_open(instrument.key):
+        if not self._runs or not self._engine.is_open(instrument.key):
             return
-        if isinstance(event, Trade):
-            self._engine.trade(instrument.key, event, self.now_ms())
-        elif isinstance(event, MarkPrice):
-            self._take_mark(event, instrument)
-        if self._news:
+        try:
+            if isinstance(event, Trade):
+                self._engine.trade(instrument.key, event, self.now_ms())
+            elif isinstance(event, MarkPrice):
+                self._take_mark(event, instrument)
             self._settle()
+        except Exception:  # noqa: BLE001 - an error of ours must not break the market data of everybody
+            _log.exception("paper orders of %s did not take a market event", instrument.key)
 
     def account(self, event: Any, family: str) -> None:
         """A keyless source has no account."""
@@ -553,6 +556,9 @@ class PaperSession:
                 case _:
                     pass
         self.store.write(purses=purses.values(), holdings=holdings.values(), orders=orders.values(), fills=fills)
+        if self.store.problem != self._said:
+            self._said = self.store.problem
+            self._listener.declined(self._said)
         self._listen(self._engine.busy())
         self._to_tell.extend(news)
         if not self._telling:
@@ -609,16 +615,22 @@ class PaperSession:
         told = 0.0
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            now = self.now_ms()
-            for key in self._engine.busy():
-                self._engine.look(key, now)
-            self._settle()
-            for key in [key for key, due in self._dead_man.items() if now >= due]:
-                self._fall(key, now)
+            try:
+                self._look_around()
+            except Exception:  # noqa: BLE001 - an error of ours: said, and tried again at the next look
+                _log.exception("paper orders at %s were not looked at", self.venue.slug)
             if time.monotonic() - told >= TELL_EVERY:
                 told = time.monotonic()
                 for family, row in await self.positions():
                     self._listener.account(row, family)
+
+    def _look_around(self) -> None:
+        now = self.now_ms()
+        for key in self._engine.busy():
+            self._engine.look(key, now)
+        self._settle()
+        for key in [key for key, due in self._dead_man.items() if now >= due]:
+            self._fall(key, now)
 
     def _fall(self, key: str, now: int) -> None:
         """Nobody renewed the dead man's switch."""

@@ -354,6 +354,15 @@ def test_margin_counts_leverage_and_closing_needs_none() -> None:
     assert check(contracts, closing) == []
 
 
+def test_a_leverage_that_is_not_known_refuses_only_what_none_would_allow() -> None:
+    """given 10,000 of value and at most 20 times, when 499 are there, then it is refused; with 500 the venue decides."""
+    twenty = msgspec.structs.replace(PERP, max_leverage=D(20))
+    contracts = draft(instrument=twenty, amount=D(10_000))
+    assert [p.rule for p in check(contracts, situation(available={"USDT": D(499)}, leverage=None))] == ["funds"]
+    assert check(contracts, situation(available={"USDT": D(500)}, leverage=None)) == []
+    assert estimate(contracts, situation(available={"USDT": D(500)}, leverage=None)).left is None
+
+
 def test_a_position_limit_stops_growth_and_lets_reduction_through() -> None:
     limits = Limits(max_position_notional=D(500))
     grows = draft(instrument=PERP, amount=D(600), side=Side.BUY)

@@ -188,7 +188,7 @@ def test_orders_money_and_positions_survive_a_restart(tmp_path: Path, monkeypatc
         _, perp = await opened(terminal, PERP)
         bought = place(terminal, draft(instrument, Side.BUY, "1"))
         resting = place(terminal, draft(instrument, Side.SELL, "0.7", "63000"))
-        await account.session.set_leverage(perp, 5)
+        await account.set_leverage(perp, 5)
         contract = place(terminal, draft(perp, Side.SELL, "1"))
         await until(lambda: bought.is_final and contract.is_final and resting.state is OrderState.OPEN, "all three")
         await until(lambda: PERP in account.positions, "the position")

@@ -311,9 +311,9 @@ class Ticket(Panel):
         self.post_only.setVisible(able.post_only)
         if instrument.max_leverage is not None:
             self.leverage.setMaximum(max(1, int(instrument.max_leverage)))
-        known = feed.account.position(instrument)
-        if known is not None and known.leverage:
-            self.leverage.setValue(int(known.leverage))
+        known = feed.account.leverage(instrument)
+        if known is not None:
+            self.leverage.setValue(int(known))
         self.price.step = self.trigger.step = instrument.tick
         self.price.digits = self.trigger.digits = instrument.price_digits
         self.amount.step = instrument.size.step or Decimal(1)
@@ -667,7 +667,7 @@ class Ticket(Panel):
 
         async def change() -> None:
             try:
-                await feed.account.session.set_leverage(feed.instrument, self.leverage.value())
+                await feed.account.set_leverage(feed.instrument, self.leverage.value())
                 self.words.setText(f"Leverage is {self.leverage.value()}×.")
             except VenueError as error:
                 self.words.setText(f"Leverage was not changed: {error}")
