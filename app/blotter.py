@@ -297,7 +297,8 @@ class Blotter(QObject):
         asked = [what for _, what, _, _ in record.events if what in (Event.CANCEL_ASKED, Event.CANCEL_REFUSED)]
         if asked[-1:] == [Event.CANCEL_ASKED]:
             words += " You had asked to cancel it; do so again if it still stands."
-        order.happen(Event.LOST, now_ms(), words)
+        order.sent = now_ms()  # when that run ended is not known
+        order.happen(Event.LOST, order.sent, words)
         for venue_id in (order.venue_id, *order.earlier):
             if venue_id:
                 self._by_venue[self._venue_key(order, venue_id)] = order

@@ -400,6 +400,7 @@ class Desk(QObject):
     def _doubt(self, order: Order, why: str) -> None:
         if order.is_final:
             return
+        order.sent = now_ms()  # it may have waited its turn: it can have left as late as now
         self._blotter.happen(
             order, Event.LOST, f"{why}; it may stand in the book or not. Asking, and sending nothing twice."
         )

@@ -199,7 +199,8 @@ class Order:
     Amounts are in the instrument's unit. `text` says in words what is going on when it is not obvious. `external`: it was
     placed elsewhere and found at the venue. `earlier` holds client and venue ids that this order had before, `offered` client
     ids that went out with a change whose outcome is not known. Times in ms by our clock: `heard` is when the venue last told
-    anything about it, `asked` when a cancel or change was last asked for, `sent` when the last place request was written down.
+    anything about it, `asked` when a cancel or change was last asked for, `sent` the
+    latest time at which the last place request can have left.
     """
 
     id: str

@@ -18,7 +18,8 @@ from app.kill import Round
 from app.settings import Settings
 from app.terminal import Terminal
 from connectors.contract import Environment
-from connectors.model import OrderKind, OrderStatus, Side
+from connectors.errors import OutcomeUnknown
+from connectors.model import OrderKind, OrderRequest, OrderStatus, OrderUpdate, Side
 from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder
 from tests.end_to_end.rig import ACCOUNT, all_orders, exchange_of, until
@@ -367,3 +368,20 @@ def lift(server: PracticeServer) -> None:
     )
     exchange.place("taker", buy)
     exchange.advance(exchange.now_ms + 1)
+
+
+async def test_an_order_that_waited_its_turn_is_given_the_time_to_arrive(tmp_path: Path) -> None:
+    """given a request that left a minute after it was written down, when its answer is lost, then it may still arrive."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+
+        async def late(request: OrderRequest) -> OrderUpdate:
+            order.created -= 60_000  # as if it had waited for the venue's rate limit
+            order.sent -= 60_000
+            raise OutcomeUnknown("no answer")
+
+        scene.account.session.place = late
+        order = scene.place()
+        await until(lambda: order.state is OrderState.UNKNOWN, "the doubt")
+        await scene.desk._inquiry._ask(order, scene.account)
+        assert order.state is OrderState.UNKNOWN
