@@ -12,7 +12,7 @@ import importlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,10 @@ class _Socket:
 
 
 class PracticeServer:
-    """Serves one venue. `hosts` (real base URL -> local base URL) and `credentials` are there after `start`."""
+    """Serves one venue. `hosts` (real base URL -> local base URL) and `credentials` are there after `start`.
+
+    `crowd`: whether a crowd makes a market, or in which listings alone ("spot:BTC-USDT"), for tests that need no more.
+    """
 
     def __init__(
         self,
@@ -77,7 +80,7 @@ class PracticeServer:
         seed: int | None = None,
         rate: float = 250.0,
         faults: Faults | None = None,
-        crowd: bool = True,
+        crowd: bool | Collection[str] = True,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         credentials: dict[str, str] | None = None,
     ) -> None:
@@ -90,8 +93,11 @@ class PracticeServer:
         self.practice = make_practice(venue, self.exchange, credentials)
         self.crowd: Crowd | None = None
         if crowd:
-            keys = [listing.key for listing in listings if listing.activity > 0]
-            self.crowd = Crowd(self.exchange, keys, seed=seed if seed is not None else secrets.randbits(32), rate=rate)
+            activity = {listing.key: listing.activity for listing in listings if listing.activity > 0}
+            keys = [key for key in activity if crowd is True or key in crowd]
+            share = sum(activity[key] for key in keys) / sum(activity.values())
+            chance = seed if seed is not None else secrets.randbits(32)
+            self.crowd = Crowd(self.exchange, keys, seed=chance, rate=rate * share)
             self.crowd.populate()
         self.hosts: dict[str, str] = {}
         self._sockets: set[_Socket] = set()

@@ -49,6 +49,7 @@ from connectors.runtime.record import Recorder, read
 from connectors.runtime.replay import replay
 from connectors.runtime.session import Session
 
+CROWD = ("perp:BTC-USD", "perp:ETH-USDT")  # what the tests look at
 D = Decimal
 OVERLOADED = {"error": {"message": "The system is currently overloaded. Please try again later.", "name": "HTTPError"}}
 
@@ -111,7 +112,7 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    server = PracticeServer(load("bitmex"), seed=3)
+    server = PracticeServer(load("bitmex"), seed=3, crowd=CROWD)
     await server.start()
     ear = Ear()
     session = Session(
@@ -349,7 +350,7 @@ async def test_the_eleventh_order_of_a_second_is_refused_with_the_time_to_wait()
 
 
 async def test_a_recording_holds_neither_key_nor_signature_and_replays_whole(tmp_path: Path) -> None:
-    server = PracticeServer(load("bitmex"), seed=5)
+    server = PracticeServer(load("bitmex"), seed=5, crowd=CROWD)
     await server.start()
     path = tmp_path / "session.jsonl.zst"
     ear = Ear()

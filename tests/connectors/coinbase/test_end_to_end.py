@@ -32,6 +32,7 @@ from connectors.practice.terms import AccountRules, NewOrder
 from connectors.runtime.clock import Clock
 from connectors.runtime.session import Session
 
+CROWD = ("spot:BTC-USD", "spot:BTC-USDC", "spot:ETH-USD")  # what the tests look at
 D = Decimal
 VENUE = load("coinbase")
 
@@ -130,7 +131,7 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    server = PracticeServer(VENUE, seed=3)
+    server = PracticeServer(VENUE, seed=3, crowd=CROWD)
     await server.start()
     ear = Ear()
     session = Session(VENUE, Environment.PRACTICE, hosts=server.hosts, secrets=server.credentials, listener=ear)

@@ -131,6 +131,7 @@ class Bench:
 
 
 async def made(**options: Any) -> Bench:
+    options.setdefault("crowd", ("spot:BTC-USD", "spot:DOGE-USD"))  # what the tests look at
     server = PracticeServer(load("kraken"), seed=5, **options)
     await server.start()
     ear = Ear()
@@ -474,7 +475,7 @@ async def test_a_refused_subscription_is_told_and_the_others_live(quiet: Bench) 
 
 
 async def test_a_recording_holds_no_secret_and_replays_with_every_checksum(tmp_path: Path) -> None:
-    server = PracticeServer(load("kraken"), seed=6)
+    server = PracticeServer(load("kraken"), seed=6, crowd=("spot:BTC-USD",))
     await server.start()
     path, ear = tmp_path / "session.jsonl.zst", Ear()
     recorder = Recorder(path, server.credentials.values())

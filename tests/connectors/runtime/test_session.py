@@ -45,6 +45,7 @@ from connectors.runtime.replay import replay
 from connectors.runtime.session import Session
 from connectors.sync import BookState
 
+CROWD = ("spot:BTC-USDT", "perp:BTC-USDT")  # what the tests look at
 D = Decimal
 
 
@@ -117,7 +118,7 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    server = PracticeServer(load("binance"), seed=3)
+    server = PracticeServer(load("binance"), seed=3, crowd=CROWD)
     await server.start()
     ear = Ear()
     session = Session(load("binance"), hosts=server.hosts, secrets=server.credentials, listener=ear)
@@ -300,7 +301,7 @@ async def test_a_wrong_key_says_so_and_stops_there() -> None:
 
 
 async def test_a_recording_holds_no_secret_and_replays_without_a_gap(tmp_path: Path) -> None:
-    server = PracticeServer(load("binance"), seed=5)
+    server = PracticeServer(load("binance"), seed=5, crowd=CROWD)
     await server.start()
     path = tmp_path / "session.jsonl.zst"
     recorder = Recorder(path, server.credentials.values())
