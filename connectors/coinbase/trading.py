@@ -232,12 +232,16 @@ class CoinbaseTrading(Trading):
         return [row for row in found if row.status is not OrderStatus.FILLED]
 
     def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
-        """GET /orders/historical/fills of a window, then the earlier ones of the same orders, so that each is whole."""
+        """GET /orders/historical/fills: everything since a time, or the latest; then all of the same orders, so that each is whole.
+
+        The venue gives the newest first, so a window is read to its end whatever its limit.
+        """
         params: Params = (("product_ids", instrument.wire),)
         if page.start is not None:
             params += (("start_sequence_timestamp", _rfc3339(page.start)),)
         path = "/orders/historical/fills"
-        found: list[Fill] = yield from _pages(path, "fills", _execution, params, most=page.limit)
+        most = page.limit if page.start is None else None
+        found: list[Fill] = yield from _pages(path, "fills", _execution, params, most=most)
         if page.start is not None or len(found) >= page.limit:
             names = list(dict.fromkeys(row.venue_id for row in found))
             found = []
@@ -336,7 +340,7 @@ def _pages(
 
     def read(body: Any) -> _Rows:
         page = _Rows(row for row in map(convert, body[name]) if row is not None)
-        ended = not body["has_next"] if "has_next" in body else len(body[name]) < limit
+        ended = "has_next" in body and not body["has_next"]  # fills do not say it: theirs end with an empty page
         page.cursor = "" if ended or not body[name] else str(body.get("cursor") or "")
         return page
 

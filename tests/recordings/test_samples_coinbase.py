@@ -127,7 +127,7 @@ def flow(operation: str, data: Any) -> Any:
     try:
         while True:
             step = running.send(step.read(given))
-            given = answer({"orders": [], "has_next": False, "cursor": ""})
+            given = answer({"orders": [], "fills": [], "has_next": False, "cursor": ""})
     except StopIteration as stop:
         return stop.value
 

@@ -350,6 +350,23 @@ def test_orders_come_whole_in_a_window_of_fills() -> None:
     assert found[0].maker is True
 
 
+def test_a_window_of_fills_is_read_to_its_oldest_one() -> None:
+    rows = [fill(number, f"v{number}") for number in range(59)]
+
+    def answer(call: Call) -> Any:
+        wanted = params(call)
+        if "order_ids" in wanted:
+            return {"fills": [row for row in reversed(rows) if row["order_id"] in wanted["order_ids"]], "cursor": ""}
+        start = int(wanted.get("cursor", ["0"])[0])
+        page = rows[::-1][start : start + 20]
+        return {"fills": page, "cursor": str(start + 20), "has_next": start + 20 < len(rows)}
+
+    found, _ = drive(TRADING.fills(INSTRUMENT, Page(start=1, limit=10), {}), answer)
+    assert [row.id for row in found] == [f"t{number}" for number in range(59)]
+    latest, _ = drive(TRADING.fills(INSTRUMENT, Page(limit=5), {}), answer)
+    assert [row.id for row in latest] == [f"t{number}" for number in range(54, 59)]
+
+
 def test_bars_are_asked_for_in_windows_that_the_venue_takes() -> None:
     asked: list[tuple[int, int]] = []
 
