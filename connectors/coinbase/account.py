@@ -90,7 +90,9 @@ class CoinbaseAccountStream(Stream):
             if head.channel == "heartbeats":
                 return [Alive()]
             if head.channel == "subscriptions":
-                self._confirmed = USER in read_acknowledgement(frame).active
+                was, self._confirmed = self._confirmed, USER in read_acknowledgement(frame).active
+                if was and not self._confirmed:
+                    return [LoginLost("the venue no longer lists the private subscription")]
                 return [Answered(USER, {})] if self._confirmed and self._asked else [Alive()]
             if head.type == "error":
                 return self._refused(head.message or "the venue refused the subscription")

@@ -233,7 +233,7 @@ def read_json(answer: Answer, effect: Effect = Effect.READ, missing: type[VenueE
         raise PermissionDenied(text, code=word, status=status)
     if status == 404:
         raise missing(text, code=word, status=status)
-    if status >= 500:
+    if status >= 500 or status in (408, 409):  # a timeout on the way, a conflict with what is being done
         kind = VenueUnavailable if effect.repeatable else OutcomeUnknown
         raise kind(f"HTTP {status} without a verdict ({text})", code=word, status=status)
     if effect is Effect.READ:

@@ -157,6 +157,8 @@ def test_a_401_is_the_keys_doing_unless_the_clocks_differ() -> None:
     [
         (500, b"<html>", Effect.PLACE, OutcomeUnknown),
         (503, {"error": "INTERNAL", "message": "busy"}, Effect.CANCEL, OutcomeUnknown),
+        (408, b"Request Timeout", Effect.PLACE, OutcomeUnknown),
+        (409, {"error": "CONFLICT"}, Effect.PLACE, OutcomeUnknown),
         (503, {"error": "INTERNAL", "message": "busy"}, Effect.READ, VenueUnavailable),
         (403, {"error": "PERMISSION_DENIED", "message": "Missing required scopes"}, Effect.PLACE, PermissionDenied),
         (404, {"errors": [{"id": "not_found", "message": "Not found"}]}, Effect.READ, OrderNotFound),

@@ -277,3 +277,5 @@ def test_an_error_is_the_subscriptions_answer_until_it_was_confirmed() -> None:
     assert stream.receive(error) == [Answered("user", {"error": "authentication failure"})]
     assert stream.receive(message(0, "subscriptions", {"subscriptions": {"user": ["u"]}})) == [Answered("user", {})]
     assert stream.receive(error) == [LoginLost("authentication failure")]
+    (ended,) = stream.receive(message(1, "subscriptions", {"subscriptions": {"heartbeats": ["heartbeats"]}}))
+    assert isinstance(ended, LoginLost)
