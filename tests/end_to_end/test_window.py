@@ -34,6 +34,10 @@ def test_first_start_click_fill_and_cancel(loop: QEventLoop, tmp_path: Path, mon
         await until(lambda: feed.book.version > before + 5, "depth that moves")
         ladder, desk = window.ladder, terminal.desk
 
+        # coarser rows: what rests in the lowest ones is out of the crowd's reach for as long as this takes
+        for _ in range(2):
+            QTest.keyClick(ladder, Qt.Key.Key_Plus)
+
         # disarmed: a click fills the ticket and sends nothing
         row = ladder.rows.count - 4  # ty: ignore[missing-union-attribute] - ready saw the rows
         price = ladder.rows.price(row)  # ty: ignore[missing-union-attribute] - as above

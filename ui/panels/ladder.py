@@ -24,6 +24,7 @@ from PySide6.QtWidgets import QInputDialog, QToolTip
 
 from app.desk import Draft, GuardRefused, OrderState
 from app.guard import round_amount
+from app.paper import PaperSession
 from connectors.model import Side, Unit
 from connectors.sync import BookState
 from ui.integrity import Integrity, integrity
@@ -518,9 +519,13 @@ class Ladder(Painted):
         return found
 
     def _ahead(self, order: Order) -> float | None:
-        """Queue ahead at most: what rests at the price besides us."""
+        """Queue ahead at most: what rests at the price besides us. On paper the account itself keeps the place."""
         if self.feed is None or order.price is None or order.state is OrderState.UNKNOWN:
             return None
+        session = self.feed.account.session
+        if isinstance(session, PaperSession):
+            place = session.ahead(order.venue_id)
+            return float(place) if place is not None else None
         book = self.feed.book
         side = book.bids if order.side is Side.BUY else book.asks
         resting = side.get(float(order.price))
