@@ -36,6 +36,7 @@ PENDING_FOR = 5.0  # seconds after which an order that was received and of which
 LOOK_BACK = 7 * 86_400_000 - 60_000  # ms; some venues answer for at most seven days
 INSTRUMENTS = 20  # traded lately, whose fills are caught up after connecting
 PAGES = 50
+MANY = 3  # orders in doubt at one account above which they share their questions
 SAME_LIST = 1500  # ms for which lists of open orders and of fills are good enough to judge several orders by
 
 
@@ -112,8 +113,24 @@ class Inquiry:
     async def _ask_in_turn(self, order: Order, account: Account) -> None:
         """One question at a time to an account; whoever waited and is no longer in doubt does not ask."""
         async with self._turns.setdefault(account.id, asyncio.Lock()):
-            if order.state is OrderState.UNKNOWN:
+            if order.state is not OrderState.UNKNOWN:
+                return
+            many = len(self._in_doubt(account)) > MANY and not order.acknowledged
+            if many and not self._could_have_arrived(order, account):
+                await self._look_at_list(order, account)  # a question each would use up what the venue allows
+            else:
                 await self._ask(order, account)
+
+    async def _look_at_list(self, order: Order, account: Account) -> None:
+        """Whether an order in doubt stands, by a list that is shared with others in doubt; that it does not proves nothing."""
+        try:
+            rows = await self._open_rows(account)
+        except VenueError as error:
+            self._could_not_ask(order, account, error)
+            return
+        row = next((row for row in rows if update_matches(order, row)), None)
+        if row is not None:
+            self._blotter.learn(order, row)
 
     async def settle_pending(self, order: Order) -> None:
         """An order that was received, and no more was said: if no event comes, ask."""

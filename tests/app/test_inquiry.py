@@ -390,3 +390,16 @@ async def test_a_venue_without_fill_lists_is_compared_all_the_same(scene: Scene)
     scene.session.orders["v1"] = row(OrderStatus.FILLED, "10")
     await scene.inquiry.reconcile(scene.account)
     assert order.state is OrderState.FILLED
+
+
+async def test_many_orders_in_doubt_share_one_list_until_their_time_is_over(scene: Scene) -> None:
+    """given a venue whose questions are counted, when five orders are in doubt, then one list finds those that stand."""
+    orders = [await scene.order(venue_id="", age=3, client_id=f"c{number}") for number in range(5)]
+    for order in orders:
+        scene.blotter.happen(order, Event.LOST, "no answer")
+    scene.session.open = [row(venue_id="v3", client_id="c3")]
+    for order in orders:
+        await scene.inquiry._ask_in_turn(order, scene.account)
+    assert [order.state for order in orders].count(OrderState.OPEN) == 1
+    assert orders[3].venue_id == "v3"
+    assert scene.session.asked == ["open"]

@@ -108,7 +108,7 @@ class Trading:
         def found() -> dict[str, Any] | None:
             return next((line for line in self.said if any(name in line for name in (*names, "failed"))), None)
 
-        line = await until(lambda: found() or self._ended(), f"a line with {names} ({self.home})")
+        line = await until(lambda: found() or self._ended(), f"a line with {names} ({self.home})", 2 * PATIENCE)
         assert isinstance(line, dict), f"the process ended; see {self.home / 'stderr.txt'}"
         self.said.remove(line)
         assert "failed" not in line, line
@@ -286,7 +286,7 @@ def most_asked(record: Record) -> Decimal:
     return max(asked)
 
 
-async def agree(server: PracticeServer, trading: Trading, patience: float = PATIENCE) -> None:
+async def agree(server: PracticeServer, trading: Trading, patience: float = 3 * PATIENCE) -> None:
     """Let the market rest, then wait until all three say the same."""
     crowd, server.crowd = server.crowd, None
     deadline = time.monotonic() + patience
