@@ -34,6 +34,7 @@ ASK_EVERY = (0.3, 0.6, 1.0, 2.0, 3.0, 5.0)  # seconds between questions about an
 RECONCILE_EVERY = 60.0
 PENDING_FOR = 5.0  # seconds after which an order that was received and of which nothing more was heard is asked for
 LOOK_BACK = 7 * 86_400_000 - 60_000  # ms; some venues answer for at most seven days
+OVERLAP = 3_600_000  # ms before the last execution seen; an earlier one may have been missed when it was not
 INSTRUMENTS = 20  # traded lately, whose fills are caught up after connecting
 PAGES = 50
 MANY = 3  # orders in doubt at one account above which they share their questions
@@ -390,10 +391,18 @@ class Inquiry:
             instrument = account.instruments.get(key)
             if instrument is None:
                 continue
-            last = await self._blotter.journal.last_fill_time(account.id, key)
-            orders = [order.created for order in mine if order.instrument.key == key]
-            start = last if last is not None else min(orders, default=now)
+            start = await self._last_seen(account, key, now)
+            # an order that filled more than its known executions: one is missing, however old
+            start = min([start, *(o.created for o in mine if o.instrument.key == key and o.unexplained)])
             found["executions that were missed"] += await self.catch_up_fills(account, instrument, start)
+
+    async def _last_seen(self, account: Account, key: str, now: int) -> int:
+        """Where a catch-up starts: at the last execution known and somewhat before, else at the first order of late."""
+        last = await self._blotter.journal.last_fill_time(account.id, key)
+        if last is not None:
+            return last - OVERLAP
+        first = await self._blotter.journal.first_order_time(account.id, key, now - LOOK_BACK)
+        return first if first is not None else now
 
     async def catch_up_fills(self, account: Account, instrument: Instrument, since: int) -> int:
         """Read the fills of an instrument since a time (ms) and count those that were missed; returns how many."""

@@ -302,6 +302,11 @@ class Journal:
 
         return await self.read(read)
 
+    async def first_order_time(self, account: str, instrument: str, since: int) -> int | None:
+        """When the first order of an instrument since a time was written down, in ms."""
+        query = "SELECT min(created) FROM orders WHERE account = ? AND instrument = ? AND created >= ?"
+        return await self.read(lambda db: db.execute(query, (account, instrument, since)).fetchone()[0])
+
     async def traded(self, account: str, since: int, limit: int) -> list[str]:
         """Keys of instruments with orders or executions since a time, those with the latest ones first."""
 

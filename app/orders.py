@@ -272,6 +272,11 @@ class Order:
         return self._carried
 
     @property
+    def unexplained(self) -> bool:
+        """Whether more is filled than the known executions add up to."""
+        return self.filled > sum((amount for _, amount in self._fills.values()), ZERO)
+
+    @property
     def ids(self) -> set[str]:
         """Every id, ours or the venue's, that the order has, had or may have."""
         return {self.client_id, self.venue_id, *self.earlier, *self.offered} - {""}

@@ -315,7 +315,6 @@ async def test_fills_of_instruments_without_open_orders_are_caught_up_from_the_l
         execution(2, "5", order.created + 9000, venue_id="placed and filled elsewhere"),
     ]
     await scene.inquiry.reconcile(scene.account)
-    assert f"fills {order.created}" in scene.session.asked
     assert [own.fill.id for own in scene.blotter.fills] == ["1", "2"]
     assert "1 executions that were missed" in scene.notices[-1].text
 
@@ -403,3 +402,36 @@ async def test_many_orders_in_doubt_share_one_list_until_their_time_is_over(scen
     assert [order.state for order in orders].count(OrderState.OPEN) == 1
     assert orders[3].venue_id == "v3"
     assert scene.session.asked == ["open"]
+
+
+async def test_an_execution_of_an_order_whose_end_is_known_is_caught_up_after_a_restart(tmp_path: Path) -> None:
+    """given an order whose end was learned and whose execution was not, when the process is killed, then the next run reads it."""
+    first = Scene(tmp_path)
+    await first.blotter.load()
+    order = await first.order(age=3600)
+    first.blotter.learn(order, row(OrderStatus.FILLED, "10"))
+    first.journal.close()
+    second = Scene(tmp_path)
+    await second.blotter.load()
+    assert not second.blotter.orders  # it is over
+    second.session.executions = [execution(1, "10", order.created + 50)]
+    await second.inquiry.reconcile(second.account)
+    assert [own.fill.id for own in second.blotter.fills] == ["1"]
+    await second.inquiry.stop()
+    second.journal.close()
+
+
+async def test_an_execution_older_than_the_last_one_seen_is_read_if_its_order_lacks_it(scene: Scene) -> None:
+    early, late = (
+        await scene.order(age=90_000, client_id="c1"),
+        await scene.order(age=60, client_id="c2", venue_id="v2"),
+    )
+    scene.session.executions = [
+        execution(1, "10", early.created + 50),
+        execution(2, "10", late.created + 50, venue_id="v2"),
+    ]
+    scene.blotter.filled(scene.account, scene.session.executions[1], "spot")
+    scene.blotter.learn(early, row(OrderStatus.FILLED, "10"))
+    await scene.inquiry.reconcile(scene.account)
+    assert {own.fill.id for own in scene.blotter.fills} == {"1", "2"}
+    assert not early.unexplained

@@ -188,7 +188,7 @@ class LimitsForm(QWidget):
         self.maker, self.taker = QLineEdit(), QLineEdit()
         self.dead_man = QLineEdit()
         self.dead_man.setPlaceholderText("never")
-        self.stays = QCheckBox("Orders stay when Fathom is closed as usual")
+        self.stays = QCheckBox("Not at a normal end")
         self.save, self.defaults = QPushButton("Save"), QPushButton("Defaults")
         self.reset = QPushButton("Reset…")
         self.reset.setAccessibleName("Reset the paper account")
@@ -206,7 +206,7 @@ class LimitsForm(QWidget):
         for index, line in enumerate(LINES):
             edit = self.fields[line.name] = QLineEdit()
             _add_line(grid, index % half, index // half, line.words, edit, line.unit)
-        _add_line(grid, half, 0, "Venue cancels if we are gone for", self.dead_man, "s")
+        _add_line(grid, half, 0, "Cancel when gone", self.dead_man, "s")
         grid.addWidget(self.stays, half, 3, 1, 3)
         grid.setColumnStretch(6, 1)
         fees = QGridLayout(self._paper)
@@ -284,9 +284,11 @@ class LimitsForm(QWidget):
         self.dead_man.setText(f"{seconds:g}" if seconds and able else "")
         self.dead_man.setEnabled(bool(able))
         missing = [family.name for family in account.venue.families if family.name not in able]
-        only = f"Only {', '.join(able)} has it, not {', '.join(missing)}." if able and missing else ""
+        why = "The venue cancels our orders by itself when it has heard nothing from us for so many seconds."
+        only = f"{why} Only {', '.join(able)} has it, not {', '.join(missing)}." if able and missing else why
         self.dead_man.setToolTip(only if able else f"{account.venue.name} has no such switch.")
         self.dead_man.setPlaceholderText("never" if able else "it has no switch")
+        self.stays.setToolTip("When Fathom is closed as usual the switch is turned off, so that orders stay.")
         self.stays.setChecked(preferences.dead_man_releases)
         self.stays.setEnabled(bool(able))
 

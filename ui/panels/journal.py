@@ -84,7 +84,7 @@ def _of(read: Callable[[Order], str]) -> Callable[[Entry], str]:
 
 
 ORDERS = (
-    Column("Placed, UTC", lambda e: clock(e.record.created), "number", 150, sort=lambda e: -e.record.created),
+    Column("Placed, UTC", lambda e: clock(e.record.created), "text", 150, sort=lambda e: -e.record.created),
     Column("Instrument", lambda e: e.record.instrument.rpartition(":")[2], "strong", 100),
     Column("Account", lambda e: account_name(e.record.account), "text", 120),
     Column(
@@ -108,7 +108,7 @@ ORDERS = (
     Column("Client ids", lambda e: " ".join(e.record.client_ids), "mono", 230),
 )
 LIFE = (
-    Column("Time, UTC", lambda s: clock(s.time), "number", 150, sort=lambda s: s.number),
+    Column("Time, UTC", lambda s: clock(s.time), "text", 150, sort=lambda s: s.number),
     Column("What", lambda s: s.what, "strong", 130),
     Column("State", lambda s: s.state, "text", 90, colour=lambda s: "text.secondary"),
     Column("In words", lambda s: s.text, "text", 330),
