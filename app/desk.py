@@ -32,6 +32,7 @@ import msgspec
 from msgspec import UNSET
 from PySide6.QtCore import QObject, Signal
 
+from app.accounts import AccountState
 from app.blotter import Blotter, Notice, OwnFill, now_ms, order_name
 from app.deadman import DeadMan
 from app.guard import Estimate, Limits, Problem, Situation, check, estimate
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+REACH_EVERY = (15.0, 30.0, 60.0, 120.0, 300.0)  # seconds between attempts to reach an account; the last one repeats
 RECENT = 20  # orders that are looked at for a repetition
 CANCEL_ANSWER = 4.0  # seconds after which a cancel without an event is asked about
 
@@ -126,6 +128,22 @@ class Desk(QObject):
         for order in list(self.orders.values()):
             if order.state is OrderState.UNKNOWN:
                 self.run(self._inquiry.settle(order), f"settle {order.id}")
+        self.run(self._reach_failed(), "reach accounts with orders")
+
+    async def _reach_failed(self) -> None:
+        """An account that could not be reached, and may hold orders of ours, is tried again without being asked to."""
+        turn = 0
+        while True:
+            await asyncio.sleep(REACH_EVERY[min(turn, len(REACH_EVERY) - 1)])
+            holding = {order.account for order in self.orders.values() if not order.is_final}
+            failed = [
+                account
+                for account in self._accounts.accounts.values()
+                if account.state is AccountState.FAILED and account.id in holding
+            ]
+            turn = turn + 1 if failed else 0
+            for account in failed:
+                await account.start()
 
     async def stop(self) -> None:
         """End all tasks. Orders at the venues stay; the next start takes them up."""

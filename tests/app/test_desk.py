@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.accounts import Account
+from app.accounts import Account, AccountState
 from app.desk import Desk, Draft, Order, OrderState
 from app.guard import Limits
 from app.kill import Round
@@ -385,3 +385,21 @@ async def test_an_order_that_waited_its_turn_is_given_the_time_to_arrive(tmp_pat
         await until(lambda: order.state is OrderState.UNKNOWN, "the doubt")
         await scene.desk._inquiry._ask(order, scene.account)
         assert order.state is OrderState.UNKNOWN
+
+
+async def test_an_account_that_cannot_be_reached_at_the_start_is_tried_until_its_orders_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given an order of an earlier run and a network that is down, when it comes back, then the order is known again."""
+    monkeypatch.setattr("app.desk.REACH_EVERY", (0.2,))
+    async with exchange_of("binance") as server:
+        async with terminal_at(server, tmp_path) as scene:
+            await scene.ready(SPOT)
+            order = await scene.works(scene.place())
+        server.faults.refuse = 1.0
+        async with terminal_at(server, tmp_path) as scene:
+            await until(lambda: scene.account.state is AccountState.FAILED, "an account that cannot be reached")
+            again = scene.desk.orders[order.id]
+            assert again.state is OrderState.UNKNOWN
+            server.faults.refuse = 0.0
+            await until(lambda: again.state is OrderState.OPEN, "the order of the earlier run")
