@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import QPointF, QRectF
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPixmap
 from PySide6.QtWidgets import QAbstractButton, QCheckBox, QComboBox, QLabel, QLineEdit, QPushButton, QWidget
 from qasync import QEventLoop
 
@@ -22,6 +22,7 @@ from ui.theme import Theme
 from ui.widgets import figures
 from ui.window import WORKSPACES, Window
 
+BUFFER = 100_000.0
 PAINTED = ("depth", "ladder", "tape", "watchlist")
 
 
@@ -31,14 +32,19 @@ class Recorder(QPainter):
     found: list[tuple[QRectF, str]] = []
     keep = False
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # rows in a buffer have places of their own, which say nothing of what is painted beside it
+        self._sheet = BUFFER if isinstance(args[0], QPixmap) else 0.0
+
     def drawText(self, *args: Any) -> None:  # noqa: N802  # ty: ignore[incompatible-method-override] - Qt's name, of many forms
         """Draw, and keep the box of what was drawn at a point; text in a rectangle is clipped by Qt itself."""
         super().drawText(*args)
         if Recorder.keep and isinstance(args[0], QPointF) and args[1].strip():
             metrics = QFontMetricsF(self.font())
-            left = args[0].x()
             high = metrics.capHeight()
-            Recorder.found.append((QRectF(left, args[0].y() - high, metrics.horizontalAdvance(args[1]), high), args[1]))
+            box = QRectF(args[0].x(), args[0].y() - high, metrics.horizontalAdvance(args[1]), high)
+            Recorder.found.append((box.translated(0, self._sheet), args[1]))
 
 
 def overlaps(found: list[tuple[QRectF, str]]) -> list[str]:
