@@ -113,7 +113,7 @@ class AccountsPanel(Panel):
         split.addWidget(left)
         split.addWidget(scroll)
         split.setStretchFactor(0, 1)
-        split.setSizes([900, 580])
+        split.setSizes([720, 740])
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(split)
@@ -405,6 +405,6 @@ def _add_line(grid: QGridLayout, row: int, block: int, words: str, edit: QLineEd
     label.setBuddy(edit)
     after.setProperty("role", "caption")
     edit.setAccessibleName(f"{words}, {unit}" if unit else words)
-    edit.setMaximumWidth(100)
+    edit.setFixedWidth(88)
     for column, widget in enumerate((label, edit, after)):
         grid.addWidget(widget, row, 3 * block + column)
