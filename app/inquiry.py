@@ -55,9 +55,7 @@ class Inquiry:
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._read_fills: dict[tuple[str, str], tuple[int, int]] = {}  # when they were read last, and since when
-        self._lists: dict[
-            str, tuple[int, list[OrderUpdate]]
-        ] = {}  # open orders by account, and when they were asked for
+        self._lists: dict[str, tuple[int, list[OrderUpdate]]] = {}  # when open orders were asked for, and what came
 
     def begin(self, account: Account) -> None:
         """Compare now and every minute, until `end`."""
@@ -117,7 +115,7 @@ class Inquiry:
             if order.state is not OrderState.UNKNOWN:
                 return
             many = len(self._in_doubt(account)) > MANY and not order.acknowledged
-            if many and not self._could_have_arrived(order, account):
+            if many and not self._time_is_over(order, account):
                 await self._look_at_list(order, account)  # a question each would use up what the venue allows
             else:
                 await self._ask(order, account)
@@ -179,7 +177,7 @@ class Inquiry:
                 self._blotter.learn(order, search.order)
                 self._blotter.unpark(order)
             case Found.ABSENT | Found.NOT_YET:
-                if search.found is Found.ABSENT or self._could_have_arrived(order, account):
+                if search.found is Found.ABSENT or self._time_is_over(order, account):
                     await self._never_arrived(order, account)
             case Found.AMBIGUOUS:
                 text = f"{len(search.candidates)} orders at {account.name} could be this one. Look at the open orders."
@@ -190,7 +188,7 @@ class Inquiry:
                 pass
 
     @staticmethod
-    def _could_have_arrived(order: Order, account: Account) -> bool:
+    def _time_is_over(order: Order, account: Account) -> bool:
         """Whether so much time is over that the request, had it left at all, would have arrived or been refused."""
         patience = account.venue.family(order.instrument.family).ids.patience
         return (now_ms() - (order.sent or order.created)) / 1000 > patience
