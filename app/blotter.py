@@ -73,6 +73,7 @@ class Blotter(QObject):
         self.journal = journal
         self.orders: dict[str, Order] = {}
         self.fills: list[OwnFill] = []
+        self.fills_version = 0  # rises with each execution, and when the fee of a known one comes
         self.placing: set[str] = set()
         self._by_client: dict[tuple[str, str], Order] = {}
         self._by_venue: dict[tuple[str, str, str, str], Order] = {}  # venue ids are unique within an instrument only
@@ -175,6 +176,8 @@ class Blotter(QObject):
             return False  # of one that was told before in other steps
         new = key not in self._known_fills
         self._known_fills.add(key)
+        if not new:
+            fill = self._with_fee(key, fill)
         detail = msgspec.json.encode(fill, order="sorted").decode()
         self.journal.fill(
             FillRecord(account.id, instrument.key, fill.id, order.id if order else None, fill.time, detail)
@@ -187,8 +190,26 @@ class Blotter(QObject):
         if new:
             own = OwnFill(account=account.id, instrument=instrument, order=order.id if order else "", fill=fill)
             self.fills.append(own)
+            self.fills_version += 1
             self.fill_added.emit(own)
         return new
+
+    def _with_fee(self, key: tuple[str, str, str], fill: Fill) -> Fill:
+        """A known execution told again: a fee that comes late is shown, and one that is known is never forgotten."""
+        for index in range(len(self.fills) - 1, -1, -1):
+            own = self.fills[index]
+            if (own.account, own.instrument.key, own.fill.id) != key:
+                continue
+            if fill.fee is None:
+                return own.fill
+            if own.fill.fee is None:
+                self.fills[index] = msgspec.structs.replace(own, fill=fill)
+                self.fills_version += 1
+                order = self.orders.get(own.order)
+                if order is not None:
+                    self.changed(order)
+            break
+        return fill
 
     def learn(self, order: Order, update: OrderUpdate) -> bool:
         """Take in what the venue said of one of ours; every change is journalled and told. True if it was one."""

@@ -115,6 +115,11 @@ class Desk(QObject):
         return self._blotter.fills
 
     @property
+    def fills_version(self) -> int:
+        """Rises with each execution, and when the fee of a known one comes."""
+        return self._blotter.fills_version
+
+    @property
     def journal(self) -> Journal:
         """Where everything is written down."""
         return self._blotter.journal

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -435,3 +436,23 @@ async def test_an_execution_older_than_the_last_one_seen_is_read_if_its_order_la
     await scene.inquiry.reconcile(scene.account)
     assert {own.fill.id for own in scene.blotter.fills} == {"1", "2"}
     assert not early.unexplained
+
+
+async def test_a_fee_that_comes_late_is_shown_and_never_forgotten(scene: Scene) -> None:
+    order = await scene.order()
+    bare, paid = (
+        execution(1, "4", 5),
+        msgspec.structs.replace(execution(1, "4", 5), fee=Decimal("0.4"), fee_asset="USDT"),
+    )
+    assert scene.blotter.filled(scene.account, bare, "spot")
+    version, told = scene.blotter.fills_version, []
+    scene.blotter.order_changed.connect(told.append)
+    assert not scene.blotter.filled(scene.account, paid, "spot")
+    assert [own.fill for own in scene.blotter.fills] == [paid]
+    assert scene.blotter.fills_version > version
+    assert told == [order.id]
+    assert (order.fee, order.fee_asset, order.filled) == (Decimal("0.4"), "USDT", 4)
+    assert not scene.blotter.filled(scene.account, bare, "spot")
+    assert [own.fill for own in scene.blotter.fills] == [paid]
+    (record,) = await scene.journal.fills(order_id=order.id)
+    assert '"fee":"0.4"' in record.detail

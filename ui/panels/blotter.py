@@ -306,12 +306,12 @@ class Fills(Panel):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.table)
-        self._count = -1
+        self._version = -1
 
     def frame(self, now: float) -> None:
-        """When there are more."""
-        if len(self.desk.fills) != self._count:
-            self._count = len(self.desk.fills)
+        """When there are more, or more is known of one."""
+        if self.desk.fills_version != self._version:
+            self._version = self.desk.fills_version
             newest: list[OwnFill] = list(reversed(self.desk.fills[-500:]))
             self.table.rows.set_rows(newest)
 
