@@ -233,7 +233,7 @@ class Window(QMainWindow):
                 wide = [168, 850, 272] if narrow else [236, 1380, 290]
                 self._sizes = [(tape, [366, 300, 190] if narrow else [720, 350, 240]), (ticket, wide)]
             else:
-                self._sizes = [(tape, [300, 300, 190, 272] if narrow else [820, 340, 216, 290]), (left, [236, 1680])]
+                self._sizes = [(tape, [300, 300, 190, 272] if narrow else [820, 340, 216, 290]), (left, [300, 1616])]
             for panel_id in ("fills", "positions", "balances", "accounts", "health", "journal", "log"):
                 put(areas.CenterDockWidgetArea, docks[panel_id], bottom)
             self._sizes += [(bottom, [500, 200] if low else [780, 230]), (below, [420, 240] if low else [520, 480])]

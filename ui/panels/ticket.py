@@ -73,6 +73,7 @@ class Ticket(Panel):
         self._hold.setSingleShot(True)
         self._hold.timeout.connect(self._held)
         self._build()
+        self.set_feed(None)
         desk.armed_changed.connect(lambda _: self.refresh())
 
     def _build(self) -> None:
@@ -291,6 +292,7 @@ class Ticket(Panel):
         super().set_feed(feed)
         self.setEnabled(feed is not None)
         if feed is None:
+            self._show_nothing()
             return
         instrument = feed.instrument
         able = feed.account.venue.family(instrument.family).capabilities
@@ -323,6 +325,7 @@ class Ticket(Panel):
         buttons = self.units.buttons()
         buttons[0].setText(instrument.base if instrument.unit is Unit.BASE else "Contracts")
         buttons[1].setText(instrument.quote)
+        buttons[0].setVisible(True)
         buttons[1].setVisible(instrument.unit is Unit.BASE)
         self.amount.unit.setText(size_unit(instrument) if instrument.unit is Unit.BASE else "")
         self._set_unit("base")
@@ -331,6 +334,22 @@ class Ticket(Panel):
         self.amount.set(None)
         self._seen = ()
         self.refresh()
+
+    def _show_nothing(self) -> None:
+        """No instrument: the form stands there empty."""
+        self._show_fields()
+        for name, button in self.best.items():
+            button.setText(f"{name.capitalize()}\n{DASH}")
+        for widget in (self.leverage, self.reduce_only, *self.units.buttons()):
+            widget.setVisible(False)
+        for field in (self.price, self.trigger, self.amount):
+            field.set(None)
+            field.unit.setText("")
+        self.send.setText("No instrument")
+        self.words.setText("")
+        self.available.setText("")
+        for _, value in self.lines.values():
+            value.setText(DASH)
 
     def frame(self, now: float) -> None:
         """Keep quotes and estimate current."""

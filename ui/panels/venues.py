@@ -33,7 +33,7 @@ class Venues(Panel):
         self.setMinimumWidth(150)
         columns = (
             Column("", lambda e: e.row.tier[0], "letter", 28, colour=lambda e: f"tier.{e.row.tier.lower()}"),
-            Column("", lambda e: e.row.name, "strong", 80, colour=self._name_colour),
+            Column("", lambda e: e.row.name, "strong", 86, colour=self._name_colour),
             Column("", self._words, "state", 100, colour=self._colour, extra=self._shape),
         )
         self.table = RowTable(theme, columns, "Exchanges", row_height=28, key=lambda entry: entry.row.slug)
