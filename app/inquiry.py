@@ -123,7 +123,7 @@ class Inquiry:
     async def _look_at_list(self, order: Order, account: Account) -> None:
         """Whether an order in doubt stands, by a list that is shared with others in doubt; that it does not proves nothing."""
         try:
-            rows = await self._open_rows(account)
+            rows = await self._open_rows(account, now_ms() - SAME_LIST)
         except VenueError as error:
             self._could_not_ask(order, account, error)
             return
@@ -190,12 +190,18 @@ class Inquiry:
     @staticmethod
     def _time_is_over(order: Order, account: Account) -> bool:
         """Whether so much time is over that the request, had it left at all, would have arrived or been refused."""
+        return now_ms() > Inquiry._latest_arrival(order, account)
+
+    @staticmethod
+    def _latest_arrival(order: Order, account: Account) -> int:
         patience = account.venue.family(order.instrument.family).ids.patience
-        return (now_ms() - (order.sent or order.created)) / 1000 > patience
+        return (order.sent or order.created) + round(patience * 1000)
 
     async def _never_arrived(self, order: Order, account: Account) -> None:
         """The look-up does not find it: conclude only if neither the open orders nor the fills say otherwise."""
-        if not await self._nowhere(order, account) or order.is_final or order.acknowledged:
+        # what was listed after its time was over is as good now as then: many in doubt are judged by one list
+        nowhere = await self._nowhere(order, account, self._latest_arrival(order, account))
+        if not nowhere or order.is_final or order.acknowledged:
             return
         if order.legs > 1:
             text = f"Cancelled for a change, and {account.name} never got the rest. Nothing more was executed."
@@ -206,13 +212,13 @@ class Inquiry:
             self._blotter.happen(order, Event.NEVER_ARRIVED, text)
         self._blotter.tell("info", f"{order_name(order)}: {text}", order)
 
-    async def _nowhere(self, order: Order, account: Account) -> bool:
-        """Whether neither open orders nor fills know the order; what they know of it is taken in."""
+    async def _nowhere(self, order: Order, account: Account, since_ms: int) -> bool:
+        """Whether neither open orders nor fills that were read after a moment know it; what they know is taken in."""
         try:
             asked, since = self._read_fills.get((account.id, order.instrument.key), (0, 0))
-            if now_ms() - asked > SAME_LIST or since > order.created:
+            if asked < since_ms or since > order.created:
                 await self.catch_up_fills(account, order.instrument, since=order.created)
-            rows = await self._open_rows(account)
+            rows = await self._open_rows(account, since_ms)
         except VenueError as error:
             self._could_not_ask(order, account, error)
             return False
@@ -221,10 +227,10 @@ class Inquiry:
             self._blotter.learn(order, row)
         return row is None
 
-    async def _open_rows(self, account: Account) -> list[OrderUpdate]:
-        """All open orders, as they were at most a moment ago: several orders in doubt are judged by one list."""
+    async def _open_rows(self, account: Account, since_ms: int) -> list[OrderUpdate]:
+        """All open orders, as they were at a moment or later: several orders in doubt are judged by one list."""
         asked, rows = self._lists.get(account.id, (0, []))
-        if now_ms() - asked > SAME_LIST:
+        if asked < since_ms:
             asked = now_ms()
             rows = await account.session.open_orders(None)
             self._lists[account.id] = (asked, rows)
@@ -250,7 +256,7 @@ class Inquiry:
 
         A venue's look-up may lag behind its own events, so what was heard of only just now is asked again first.
         """
-        if not await self._nowhere(order, account) or order.is_final:
+        if not await self._nowhere(order, account, now_ms() - SAME_LIST) or order.is_final:
             return
         patience = account.venue.family(order.instrument.family).ids.patience
         if (now_ms() - max(order.heard, order.sent, order.created)) / 1000 < patience:

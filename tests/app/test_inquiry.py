@@ -456,3 +456,24 @@ async def test_a_fee_that_comes_late_is_shown_and_never_forgotten(scene: Scene) 
     assert [own.fill for own in scene.blotter.fills] == [paid]
     (record,) = await scene.journal.fills(order_id=order.id)
     assert '"fee":"0.4"' in record.detail
+
+
+async def test_what_was_listed_after_their_time_was_over_judges_all_that_are_in_doubt(scene: Scene) -> None:
+    """given many orders that never arrived, when one after the other is settled, then fills and open orders are read once."""
+    orders = [await scene.order(venue_id="", age=60 - number, client_id=f"c{number}") for number in range(8)]
+    for order in orders:
+        scene.blotter.happen(order, Event.LOST, "no answer")
+    for order in orders:
+        await scene.inquiry._ask_in_turn(order, scene.account)
+    assert {order.state for order in orders} == {OrderState.REJECTED}
+    assert scene.session.asked.count("open") == 1
+    assert sum(asked.startswith("fills") for asked in scene.session.asked) == 1
+
+
+async def test_what_was_listed_before_its_time_was_over_judges_nothing(scene: Scene) -> None:
+    order = await scene.order(venue_id="", age=16)
+    scene.blotter.happen(order, Event.LOST, "no answer")
+    scene.inquiry._lists[KEY] = (now_ms() - 5000, [])  # asked for when it could still arrive
+    scene.session.open = [row()]
+    await scene.inquiry._ask_in_turn(order, scene.account)
+    assert order.state is OrderState.OPEN
