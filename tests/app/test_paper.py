@@ -23,21 +23,13 @@ from connectors.contract import Environment, Lifecycle, Page
 from connectors.model import Fees, Instrument, OrderKind, Side
 from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder
+from tests.waiting import until
 
 D = Decimal
 PATIENCE = 30.0
 PAPER = "binance:paper"
 KEY = "binance:spot:BTC-USDT"
 PERP = "binance:perp:BTC-USDT"
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for a condition, never for a time."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 class Market:

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -22,19 +22,11 @@ from connectors.model import Market, OrderKind, OrderStatus, Side
 from connectors.practice.faults import Faults
 from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder, Order
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 60.0
 ACCOUNT = "trader"
-
-
-async def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Wait for a condition, never for a time."""
-    deadline = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 class Trading:

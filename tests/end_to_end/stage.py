@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,12 @@ from qasync import QEventLoop
 from app.accounts import Account, AccountState
 from app.terminal import Terminal
 from connectors.model import Side
+from tests.waiting import until
 from ui.panels.ladder import HEAD, ROW, TOOLS
 from ui.window import Window
 
 PATIENCE = 180.0
 Scenario = Callable[[Terminal, Window], Awaitable[None]]
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for a condition, never for a time."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 def play(

@@ -9,10 +9,9 @@ import json
 import logging
 import re
 import sys
-import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -33,18 +32,10 @@ from connectors.errors import VenueError
 from connectors.model import Instrument, Market, OrderKind, OrderRequest, Side
 from connectors.practice.server import PracticeServer
 from connectors.runtime.record import read
+from tests.waiting import until
 
 PATIENCE = 40.0
 SHORTEST = 16  # of what a signer adds or a venue hands out: shorter parts are numbers, times and words
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for a condition, never for a time."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 _HARMLESS = re.compile(r"[{\[/]|application/|http|\d+$|\d{4}-\d\d-\d\dT")  # structures, addresses, numbers, times

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -28,6 +26,7 @@ from connectors.catalogue import load
 from connectors.contract import Environment
 from connectors.model import Fees
 from connectors.practice.server import PracticeServer
+from tests.waiting import until
 from ui.panels.accounts import AccountsPanel, ResetDialog
 from ui.panels.connectors import ConnectorBrowser
 from ui.panels.key_form import KeyForm, as_copied
@@ -51,15 +50,6 @@ def loop(qapp: QApplication) -> Iterator[QEventLoop]:
 def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own keyring is none of a test's business."""
     monkeypatch.setattr("app.vault._sealed_backend", lambda: None)
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for a condition, never for a time."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 def play(loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:

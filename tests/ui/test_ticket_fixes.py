@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
@@ -23,6 +21,7 @@ from connectors.contract import Environment
 from connectors.model import OrderKind, Side
 from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder
+from tests.waiting import until
 from ui.panels.ticket import Ticket
 from ui.theme import Theme
 
@@ -37,15 +36,6 @@ def loop(qapp: QApplication) -> Iterator[QEventLoop]:
     yield found
     found.close()
     asyncio.set_event_loop(None)
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for a condition, never for a time."""
-    deadline = time.monotonic() + 30.0
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 def test_a_market_order_beyond_the_collar_becomes_a_limit_at_it(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +47,7 @@ from connectors.runtime.clock import Clock
 from connectors.runtime.record import Recorder, read
 from connectors.runtime.replay import replay
 from connectors.runtime.session import Session
+from tests.waiting import until
 
 CROWD = ("perp:BTC-USD", "perp:ETH-USDT")  # what the tests look at
 D = Decimal
@@ -79,14 +79,6 @@ class Ear:
 
     def of(self, kind: type) -> list[Any]:
         return [event for event in self.heard if isinstance(event, kind)]
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 20
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 class Bench:

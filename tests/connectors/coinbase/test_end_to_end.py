@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +31,7 @@ from connectors.practice.server import PracticeServer
 from connectors.practice.terms import AccountRules, NewOrder
 from connectors.runtime.clock import Clock
 from connectors.runtime.session import Session
+from tests.waiting import until
 
 CROWD = ("spot:BTC-USD", "spot:BTC-USDC", "spot:ETH-USD")  # what the tests look at
 D = Decimal
@@ -70,14 +71,6 @@ class Ear:
 
     def declined(self, text: str) -> None:
         self.refusals.append(text)
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 20
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 class Bench:

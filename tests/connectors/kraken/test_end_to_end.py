@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from connectors.runtime.record import Recorder, read
 from connectors.runtime.replay import replay
 from connectors.runtime.session import Session
 from connectors.sync import BookState, BookSync
+from tests.waiting import until
 
 D = Decimal
 
@@ -78,14 +78,6 @@ class Ear:
 
     def declined(self, text: str) -> None:
         self.refusals.append(text)
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 20
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 class Bench:

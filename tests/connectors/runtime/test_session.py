@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,7 @@ from connectors.runtime.record import Recorder, read
 from connectors.runtime.replay import replay
 from connectors.runtime.session import Session
 from connectors.sync import BookState
+from tests.waiting import until
 
 CROWD = ("spot:BTC-USDT", "perp:BTC-USDT")  # what the tests look at
 D = Decimal
@@ -84,14 +84,6 @@ class Ear:
 
     def declined(self, text: str) -> None:
         raise AssertionError(text)
-
-
-async def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + 20
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never came: {what}"
-        await asyncio.sleep(0.01)
-    return found
 
 
 class Bench:
