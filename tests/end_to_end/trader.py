@@ -209,14 +209,22 @@ class Trader:
         )
 
 
+async def starting(trader: Trader) -> None:
+    """Start, and say what went wrong."""
+    try:
+        await trader.start()
+    except Exception as error:
+        say(failed=repr(error))
+        raise
+
+
 async def main() -> None:
     """Hear lines until there are none."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     trader = Trader(json.loads(await reader.readline()))
-    await trader.start()
-    tasks: set[asyncio.Task[None]] = set()
+    tasks = {asyncio.ensure_future(starting(trader))}  # whoever started us may be gone before that is done
     while line := await reader.readline():
         told = json.loads(line)
         if told["do"] == "stop":
