@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE = 60.0  # seconds; only a test that fails, or a machine that is very busy, comes near it
+PATIENCE = 100.0  # seconds; only a test that fails, or a machine that is very busy, comes near it
 
 
 async def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:

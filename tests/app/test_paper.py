@@ -26,7 +26,6 @@ from connectors.practice.terms import NewOrder
 from tests.waiting import until
 
 D = Decimal
-PATIENCE = 30.0
 PAPER = "binance:paper"
 KEY = "binance:spot:BTC-USDT"
 PERP = "binance:perp:BTC-USDT"

@@ -38,7 +38,7 @@ from connectors.sync import BookSync
 from tests.conformance.marks import Column, unseen
 
 D = Decimal
-PATIENCE = 20.0
+PATIENCE = 60.0
 LEVELS = 40  # a side, to begin with
 MAKER, TAKER = "house-maker", "house-taker"
 

@@ -20,7 +20,6 @@ from tests.waiting import until
 from ui.panels.ladder import HEAD, ROW, TOOLS
 from ui.window import Window
 
-PATIENCE = 180.0
 Scenario = Callable[[Terminal, Window], Awaitable[None]]
 
 

@@ -34,7 +34,6 @@ from connectors.practice.server import PracticeServer
 from connectors.runtime.record import read
 from tests.waiting import until
 
-PATIENCE = 40.0
 SHORTEST = 16  # of what a signer adds or a venue hands out: shorter parts are numbers, times and words
 
 

@@ -32,7 +32,6 @@ from ui.panels.connectors import ConnectorBrowser
 from ui.panels.key_form import KeyForm, as_copied
 from ui.theme import Theme
 
-PATIENCE = 30.0
 D = Decimal
 Scenario = Callable[[Terminal], Awaitable[None]]
 
