@@ -1,7 +1,7 @@
 """Kraken's own end of its protocol, in front of the practice exchange: hosts, keys, nonces, limits, and the REST API `/0`.
 
-Written from the venue's documentation, not from our connector. `practice_socket` speaks WebSocket v2, `practice_orders` is what
-both have in common, `practice_pairs` what is listed.
+Written from the venue's documentation, not from our connector. `practice_socket` and its two endpoints speak WebSocket v2,
+`practice_orders` is what both have in common, `practice_pairs` what is listed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ import msgspec
 
 from connectors.kraken.practice_orders import RULES, KrakenError, Leak, Orders, Wish, number
 from connectors.kraken.practice_pairs import ASSETS, COST_DIGITS, LOT_DIGITS, PAIRS, Pair, size
-from connectors.kraken.practice_socket import Hub, PrivateConnection, PublicConnection
+from connectors.kraken.practice_private import PrivateConnection
+from connectors.kraken.practice_public import PublicConnection
+from connectors.kraken.practice_socket import Hub
 from connectors.model import InstrumentStatus, Side
 from connectors.practice.exchange import Exchange
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, Key, VenuePractice, json_answer
