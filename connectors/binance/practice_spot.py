@@ -9,35 +9,21 @@ from typing import Any
 
 import msgspec
 
-from connectors.binance.practice import STATUS, ApiError, Product, dec, encode, tradable
-from connectors.contract import UNREADABLE
-from connectors.model import EndReason, OrderKind, OrderStatus, Side
+from connectors.binance.practice_api import ApiConnection
+from connectors.binance.practice_spot_events import KINDS, type_of
+from connectors.binance.practice_streams import Product
+from connectors.binance.practice_terms import STATUS, ApiError, dec, tradable
+from connectors.model import OrderKind, OrderStatus, Side
 from connectors.practice.exchange import Exchange
 from connectors.practice.protocol import Keys
 from connectors.practice.terms import (
-    AccountEvent,
     AccountRules,
-    BalanceChanged,
-    Execution,
-    Filled,
-    Happening,
     Order,
-    OrderChanged,
     Refusal,
     RefusalKind,
     Wallet,
 )
 
-KINDS = {
-    "LIMIT": OrderKind.LIMIT,
-    "LIMIT_MAKER": OrderKind.LIMIT,
-    "MARKET": OrderKind.MARKET,
-    "STOP_LOSS": OrderKind.STOP,
-    "STOP_LOSS_LIMIT": OrderKind.STOP_LIMIT,
-    "TAKE_PROFIT": OrderKind.TAKE_PROFIT,
-    "TAKE_PROFIT_LIMIT": OrderKind.TAKE_PROFIT_LIMIT,
-}
-_NAMES = {kind: name for name, kind in KINDS.items() if name != "LIMIT_MAKER"}
 _REFUSALS = {
     RefusalKind.FUNDS: (-2010, "Account has insufficient balance for requested action."),
     RefusalKind.CLIENT_ID: (-2010, "Duplicate order sent."),
@@ -333,7 +319,7 @@ class Spot(Product):
             "cumulativeQuoteQty": self.number(changed.filled_value),
             "status": STATUS[changed.status],
             "timeInForce": changed.tif.upper(),
-            "type": _type(changed),
+            "type": type_of(changed),
             "side": changed.side.upper(),
             "workingTime": changed.created,
             "selfTradePreventionMode": "NONE",
@@ -446,7 +432,7 @@ class Spot(Product):
             "cummulativeQuoteQty": self.number(order.filled_value),
             "status": STATUS[order.status],
             "timeInForce": order.tif.upper() if order.kind is not OrderKind.MARKET else "GTC",
-            "type": _type(order),
+            "type": type_of(order),
             "side": order.side.upper(),
             "workingTime": order.triggered or (order.created if not order.kind.has_trigger else -1),
             "selfTradePreventionMode": "EXPIRE_MAKER",
@@ -502,217 +488,5 @@ class Spot(Product):
         }
 
 
-class ApiConnection:
-    """The WebSocket API: requests by id, and the account's events once subscribed."""
-
-    def __init__(self, product: Any, ping_every: float = 20.0) -> None:
-        self.product = product
-        self.out: list[str | bytes] = []
-        self.closing: int | None = None
-        self.ping_every = ping_every
-        self.private = True
-        self._methods = product.api_methods()
-        self._logged_in: str | None = None
-        self._subscribed: dict[int, str] = {}
-        self._next = 0
-        self._unwatch: list[Callable[[], None]] = []
-
-    def receive(self, frame: str | bytes, now_ms: int) -> None:
-        """One request, one answer."""
-        product = self.product
-        product.now_ms = now_ms
-        number: Any = None
-        try:
-            asked = msgspec.json.decode(frame)
-            number = asked.get("id")
-            result = self._do(asked["method"], asked.get("params") or {})
-            product.weigh(1)
-            self._say({"id": number, "status": 200, "result": result, "rateLimits": self._limits()})
-        except ApiError as error:
-            body = {"id": number, "status": error.status, "error": {"code": error.code, "msg": error.text}}
-            self._say({**body, "rateLimits": self._limits()})
-        except UNREADABLE:
-            text = "Malformed request."
-            self._say({"id": number, "status": 400, "error": {"code": -1135, "msg": text}, "rateLimits": []})
-
-    def _do(self, method: str, params: Mapping[str, Any]) -> Any:
-        match method:
-            case "session.logon":
-                self._logged_in = self._account(params)
-                return self._session(params["apiKey"])
-            case "session.status":
-                return self._session(None)
-            case "session.logout":
-                self._logged_in = None
-                return self._session(None)
-            case "userDataStream.subscribe":
-                if self._logged_in is None:
-                    raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
-                return self._subscribe(self._logged_in)
-            case "userDataStream.subscribe.signature":
-                return self._subscribe(self._account(params))
-            case "userDataStream.unsubscribe":
-                self._end_subscriptions()
-                return {}
-            case "session.subscriptions":
-                return [{"subscriptionId": number} for number in self._subscribed]
-            case "userDataStream.start" | "userDataStream.ping" | "userDataStream.stop":
-                raise ApiError(-1000, "This method was removed on 2026-02-20.", 410)
-        found = self._methods.get(method)
-        if found is None:
-            raise ApiError(-1000, f"Unknown method {method}.", 400)
-        handler, security = found
-        account = ""
-        if security:
-            account = self._logged_in if self._logged_in and "apiKey" not in params else self._account(params)
-        text = {
-            name: value if isinstance(value, str) else encode(value).decode().strip('"')
-            for name, value in params.items()
-        }
-        return handler(account, text)
-
-    def _account(self, params: Mapping[str, Any]) -> str:
-        """Parameters without the signature, sorted, as they are; what is signed is text."""
-        key = self.product.keys.find(str(params.get("apiKey", "")))
-        if key is None:
-            raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
-        signed = "&".join(f"{name}={_plain(params[name])}" for name in sorted(params) if name != "signature")
-        if not self.product.keys.verify_sha256(key, signed.encode(), str(params.get("signature", ""))):
-            raise ApiError(-1022, "Signature for this request is not valid.")
-        self.product.check_time(params)
-        return key.account
-
-    def _session(self, key: str | None) -> Any:
-        return {
-            "apiKey": key,
-            "authorizedSince": self.product.now_ms if self._logged_in else None,
-            "connectedSince": self.product.now_ms,
-            "returnRateLimits": True,
-            "serverTime": self.product.now_ms,
-            "userDataStream": bool(self._subscribed),
-        }
-
-    def _subscribe(self, account: str) -> Any:
-        if account in self._subscribed.values():
-            raise ApiError(-2035, "User Data Stream subscription is already active for this account.")
-        number, self._next = self._next, self._next + 1
-        self._subscribed[number] = account
-
-        def hear(event: AccountEvent) -> None:
-            for body in spot_events(self.product, event):
-                self._say({"subscriptionId": number, "event": body})
-
-        self._unwatch.append(self.product.exchange.watch_account(hear, account))
-        return {"subscriptionId": number}
-
-    def terminate(self) -> None:
-        """End the subscriptions as the venue may do at any time."""
-        for number in list(self._subscribed):
-            self._say({"subscriptionId": number, "event": {"e": "eventStreamTerminated", "E": self.product.now_ms}})
-        self._end_subscriptions()
-
-    def _end_subscriptions(self) -> None:
-        for end in self._unwatch:
-            end()
-        self._unwatch.clear()
-        self._subscribed.clear()
-
-    def _limits(self) -> list[dict[str, Any]]:
-        used = int(self.product._used.get("weight", 0))
-        return [
-            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": used}
-        ]
-
-    def tick(self, now_ms: int) -> None:
-        """Nothing is due by time here."""
-
-    def closed(self) -> None:
-        """Gone."""
-        self._end_subscriptions()
-
-    def _say(self, value: Any) -> None:
-        self.out.append(encode(value).decode())
-
-
-def spot_events(product: Product, event: AccountEvent) -> list[dict[str, Any]]:
-    """What an event of the exchange is on the wire."""
-    match event:
-        case OrderChanged() if event.key.startswith("spot:"):
-            return [_report(product, event)]
-        case BalanceChanged() if event.balance.wallet is Wallet.SPOT:
-            row = event.balance
-            held = {"a": row.asset, "f": product.number(row.available), "l": product.number(row.held)}
-            return [{"e": "outboundAccountPosition", "E": product.now_ms, "u": event.time, "B": [held]}]
-        case Filled():
-            return []  # told with the order
-    return []
-
-
-def _report(product: Product, event: OrderChanged) -> dict[str, Any]:
-    order, number = event.order, product.number
-    fill: Execution | None = event.fill
-    execution = {
-        Happening.ACCEPTED: "NEW",
-        Happening.TRIGGERED: "NEW",
-        Happening.FILLED: "TRADE",
-        Happening.AMENDED: "REPLACED",
-        Happening.ENDED: STATUS[order.status] if order.status.is_final else "NEW",
-    }[event.what]
-    status = STATUS[order.status]
-    if event.what is Happening.ACCEPTED:
-        status = "NEW"
-    cancelled = execution == "CANCELED"
-    report: dict[str, Any] = {
-        "e": "executionReport",
-        "E": product.now_ms,
-        "s": product.symbol(order.key),
-        "c": f"cx{secrets.token_hex(10)}" if cancelled else order.client_id,
-        "S": order.side.upper(),
-        "o": _type(order),
-        "f": order.tif.upper() if order.kind is not OrderKind.MARKET else "GTC",
-        "q": number(order.amount if order.amount is not None else order.filled),
-        "p": number(order.price),
-        "P": number(order.trigger),
-        "F": "0.00000000",
-        "g": -1,
-        "C": order.client_id if cancelled else "",
-        "x": execution,
-        "X": status,
-        "r": "NONE",
-        "i": order.id,
-        "l": number(fill.size if fill else None),
-        "z": number(order.filled if event.what is not Happening.ACCEPTED else None),
-        "L": number(fill.price if fill else None),
-        "n": number(fill.fee) if fill else "0",
-        "N": fill.fee_asset if fill else None,
-        "T": order.updated,
-        "t": fill.trade_id if fill else -1,
-        "I": event.sequence,
-        "w": status in ("NEW", "PARTIALLY_FILLED") and order.status is not OrderStatus.UNTRIGGERED,
-        "m": fill.maker if fill else False,
-        "M": False,
-        "O": order.created,
-        "Z": number(order.filled_value if event.what is not Happening.ACCEPTED else None),
-        "Y": number(fill.value if fill else None),
-        "Q": number(order.quote_amount),
-        "W": order.created,
-        "V": "EXPIRE_MAKER",
-    }
-    if order.status is OrderStatus.EXPIRED and order.end_reason is EndReason.SELF_TRADE:
-        report["X"] = report["x"] = "EXPIRED_IN_MATCH"
-    return report
-
-
-def _type(order: Order) -> str:
-    return "LIMIT_MAKER" if order.post_only else _NAMES[order.kind]
-
-
 def _client_id_ok(text: str) -> bool:
     return 1 <= len(text) <= 36 and all(letter.isascii() and (letter.isalnum() or letter in "-_") for letter in text)
-
-
-def _plain(value: Any) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
-
-
-__all__ = ["ApiConnection", "Spot", "spot_events"]

@@ -1,0 +1,149 @@
+"""Binance's WebSocket API from the venue's side: requests by id, logons, and the account's events once subscribed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from connectors.binance.practice_spot_events import spot_events
+from connectors.binance.practice_terms import ApiError, encode
+from connectors.contract import UNREADABLE
+from connectors.practice.terms import AccountEvent
+
+
+class ApiConnection:
+    """The WebSocket API: requests by id, and the account's events once subscribed."""
+
+    def __init__(self, product: Any, ping_every: float = 20.0) -> None:
+        self.product = product
+        self.out: list[str | bytes] = []
+        self.closing: int | None = None
+        self.ping_every = ping_every
+        self.private = True
+        self._methods = product.api_methods()
+        self._logged_in: str | None = None
+        self._subscribed: dict[int, str] = {}
+        self._next = 0
+        self._unwatch: list[Callable[[], None]] = []
+
+    def receive(self, frame: str | bytes, now_ms: int) -> None:
+        """One request, one answer."""
+        product = self.product
+        product.now_ms = now_ms
+        number: Any = None
+        try:
+            asked = msgspec.json.decode(frame)
+            number = asked.get("id")
+            result = self._do(asked["method"], asked.get("params") or {})
+            product.weigh(1)
+            self._say({"id": number, "status": 200, "result": result, "rateLimits": self._limits()})
+        except ApiError as error:
+            body = {"id": number, "status": error.status, "error": {"code": error.code, "msg": error.text}}
+            self._say({**body, "rateLimits": self._limits()})
+        except UNREADABLE:
+            text = "Malformed request."
+            self._say({"id": number, "status": 400, "error": {"code": -1135, "msg": text}, "rateLimits": []})
+
+    def _do(self, method: str, params: Mapping[str, Any]) -> Any:
+        match method:
+            case "session.logon":
+                self._logged_in = self._account(params)
+                return self._session(params["apiKey"])
+            case "session.status":
+                return self._session(None)
+            case "session.logout":
+                self._logged_in = None
+                return self._session(None)
+            case "userDataStream.subscribe":
+                if self._logged_in is None:
+                    raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+                return self._subscribe(self._logged_in)
+            case "userDataStream.subscribe.signature":
+                return self._subscribe(self._account(params))
+            case "userDataStream.unsubscribe":
+                self._end_subscriptions()
+                return {}
+            case "session.subscriptions":
+                return [{"subscriptionId": number} for number in self._subscribed]
+            case "userDataStream.start" | "userDataStream.ping" | "userDataStream.stop":
+                raise ApiError(-1000, "This method was removed on 2026-02-20.", 410)
+        found = self._methods.get(method)
+        if found is None:
+            raise ApiError(-1000, f"Unknown method {method}.", 400)
+        handler, security = found
+        account = ""
+        if security:
+            account = self._logged_in if self._logged_in and "apiKey" not in params else self._account(params)
+        text = {
+            name: value if isinstance(value, str) else encode(value).decode().strip('"')
+            for name, value in params.items()
+        }
+        return handler(account, text)
+
+    def _account(self, params: Mapping[str, Any]) -> str:
+        """Parameters without the signature, sorted, as they are; what is signed is text."""
+        key = self.product.keys.find(str(params.get("apiKey", "")))
+        if key is None:
+            raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+        signed = "&".join(f"{name}={_plain(params[name])}" for name in sorted(params) if name != "signature")
+        if not self.product.keys.verify_sha256(key, signed.encode(), str(params.get("signature", ""))):
+            raise ApiError(-1022, "Signature for this request is not valid.")
+        self.product.check_time(params)
+        return key.account
+
+    def _session(self, key: str | None) -> Any:
+        return {
+            "apiKey": key,
+            "authorizedSince": self.product.now_ms if self._logged_in else None,
+            "connectedSince": self.product.now_ms,
+            "returnRateLimits": True,
+            "serverTime": self.product.now_ms,
+            "userDataStream": bool(self._subscribed),
+        }
+
+    def _subscribe(self, account: str) -> Any:
+        if account in self._subscribed.values():
+            raise ApiError(-2035, "User Data Stream subscription is already active for this account.")
+        number, self._next = self._next, self._next + 1
+        self._subscribed[number] = account
+
+        def hear(event: AccountEvent) -> None:
+            for body in spot_events(self.product, event):
+                self._say({"subscriptionId": number, "event": body})
+
+        self._unwatch.append(self.product.exchange.watch_account(hear, account))
+        return {"subscriptionId": number}
+
+    def terminate(self) -> None:
+        """End the subscriptions as the venue may do at any time."""
+        for number in list(self._subscribed):
+            self._say({"subscriptionId": number, "event": {"e": "eventStreamTerminated", "E": self.product.now_ms}})
+        self._end_subscriptions()
+
+    def _end_subscriptions(self) -> None:
+        for end in self._unwatch:
+            end()
+        self._unwatch.clear()
+        self._subscribed.clear()
+
+    def _limits(self) -> list[dict[str, Any]]:
+        used = int(self.product._used.get("weight", 0))
+        return [
+            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": used}
+        ]
+
+    def tick(self, now_ms: int) -> None:
+        """Nothing is due by time here."""
+
+    def closed(self) -> None:
+        """Gone."""
+        self._end_subscriptions()
+
+    def _say(self, value: Any) -> None:
+        self.out.append(encode(value).decode())
+
+
+def _plain(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
