@@ -437,6 +437,8 @@ def order_of(record: Record) -> Order:
             order.history.append(Moment(moment, what, facts.get("text") or facts.get("reason") or ""))
         if what == "venue":
             _retrace(order, facts)
+        if what in ("venue", "fill"):
+            order.heard = moment
         order.filled = max(order.filled, Decimal(facts.get("filled") or 0))
     order.offered -= {order.client_id, *order.earlier}
     order.acknowledged = bool(order.venue_id)

@@ -119,6 +119,10 @@ class Desk(QObject):
         """Rises with each execution, and when the fee of a known one comes."""
         return self._blotter.fills_version
 
+    def tell(self, level: str, text: str) -> None:
+        """Words for the trader that concern the program as a whole."""
+        self._blotter.tell(level, text)
+
     @property
     def journal(self) -> Journal:
         """Where everything is written down."""
@@ -679,7 +683,7 @@ class Desk(QObject):
             asked = (draft.account, draft.instrument.key, draft.side, draft.kind, draft.price, draft.trigger)
             amounts = (order.amount, order.quote_amount) == (draft.amount, draft.quote_amount)
             if same == asked and amounts and not order.external and order.state is not OrderState.REJECTED:
-                return max(0.0, (now_ms() - order.created) / 1000)
+                return abs(now_ms() - order.created) / 1000  # a clock that was set back is no repetition
         return None
 
     def _not_ready(self, account: Account) -> str:

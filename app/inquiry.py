@@ -34,6 +34,7 @@ ASK_EVERY = (0.3, 0.6, 1.0, 2.0, 3.0, 5.0)  # seconds between questions about an
 RECONCILE_EVERY = 60.0
 PENDING_FOR = 5.0  # seconds after which an order that was received and of which nothing more was heard is asked for
 LOOK_BACK = 7 * 86_400_000 - 60_000  # ms; some venues answer for at most seven days
+CLOCKS = 300_000  # ms by which our clock may have been ahead of the venue's, beside what is measured
 OVERLAP = 3_600_000  # ms before the last execution seen; an earlier one may have been missed when it was not
 INSTRUMENTS = 20  # traded lately, whose fills are caught up after connecting
 PAGES = 50
@@ -410,7 +411,8 @@ class Inquiry:
 
     async def catch_up_fills(self, account: Account, instrument: Instrument, since: int) -> int:
         """Read the fills of an instrument since a time (ms) and count those that were missed; returns how many."""
-        start, missed = max(0, since - 1000, now_ms() - LOOK_BACK), 0
+        ahead = max(0, -round(account.session.clock_offset_ms))  # `since` may be a time of ours, fills have the venue's
+        start, missed = max(0, since - ahead - CLOCKS, now_ms() - LOOK_BACK), 0
         asked = now_ms()
         limit = Page().limit
         for _ in range(PAGES):

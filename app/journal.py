@@ -363,8 +363,9 @@ class Journal:
                 "until Fathom was started with a journal that can be written."
             )
         except (sqlite3.DatabaseError, OSError, JournalUnavailable) as error:
+            why = " ".join(str(error).split())
             self.problem = (
-                f"The order journal {self.path} cannot be used ({error}). It was left as it is. Move it aside to start a "
+                f"The order journal {self.path} cannot be used ({why}). It was left as it is. Move it aside to start a "
                 "new one; until then no order can be sent."
             )
         else:

@@ -79,6 +79,10 @@ class Kill(QObject):
     async def press(self) -> dict[str, str]:
         """Cancel everything; returns what was confirmed, by account, when all have. Pressed again: try at once."""
         self.pressed_at = now_ms()
+        for account_id in sorted(self._unfinished() - self._accounts.accounts.keys()):
+            line = KillLine(account_id, account_id.replace(":", " "), Round.UNREACHABLE)
+            line.text = "is not in this build: cancel its orders at the venue itself"
+            self.lines[account_id] = line
         for account in self._concerned():
             task = self._tasks.get(account.id)
             if task is None or task.done():
@@ -98,8 +102,11 @@ class Kill(QObject):
 
     def _concerned(self) -> list[Account]:
         """Accounts that can hold orders: those with a key, and those whose orders are not known to be over."""
-        unfinished = {order.account for order in self._blotter.orders.values() if not order.is_final}
+        unfinished = self._unfinished()
         return [account for account in self._accounts.accounts.values() if account.keyed or account.id in unfinished]
+
+    def _unfinished(self) -> set[str]:
+        return {order.account for order in self._blotter.orders.values() if not order.is_final}
 
     async def _go_on(self, account: Account) -> None:
         line = self.lines[account.id]
@@ -146,7 +153,6 @@ class Kill(QObject):
             why = account.text or "no key"
             line.state, line.text = Round.UNREACHABLE, f"is not connected with a key ({why}); trying on"
             return False
-        line.state = Round.CANCELLING
         failures: list[VenueError] = []
         left = 0
         for family in account.session.families:
@@ -154,9 +160,10 @@ class Kill(QObject):
                 left += await self._cancel_family(account, family, one_by_one=line.rounds > 1)
             except VenueError as error:  # the other families do not wait for this one
                 failures.append(error)
-        line.left = left
+        line.left = left if not failures else None
         if failures:
             raise failures[0]
+        line.state = Round.CANCELLING
         if left:
             line.text = f"listed {left} open orders; cancelled, waiting for its word"
             return False

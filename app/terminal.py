@@ -60,11 +60,26 @@ class Terminal(QObject):
     async def start(self) -> None:
         """Start the desk and the accounts. A recording that can't be read raises OSError or ValueError."""
         await self.desk.start()
+        if self.settings.notice:
+            self.desk.tell("danger", self.settings.notice)
         if self._replay is not None:
             await self._start_replay(self._replay)
             return
         wanted = [self.accounts.add(slug, environment) for slug, environment in wanted_accounts(self.settings)]
+        wanted += [self.accounts.add(slug, environment) for slug, environment in self._with_orders()]
         await asyncio.gather(*(account.start() for account in wanted))  # one that can't be reached holds up no other
+
+    def _with_orders(self) -> list[tuple[str, Environment]]:
+        """Further accounts that may hold orders of an earlier run: whatever ran last, their end must be learned."""
+        found = []
+        for account_id in sorted({order.account for order in self.desk.orders.values() if not order.is_final}):
+            account = _account(account_id)
+            if account is None:
+                words = f"The journal has orders at {account_id.replace(':', ' ')} that may stand; this build cannot ask there."
+                self.desk.tell("danger", f"{words} Look at them at the venue itself.")
+            elif account_id not in self.accounts.accounts:
+                found.append(account)
+        return found
 
     async def _start_replay(self, path: Path) -> None:
         _must_exist(path)
@@ -91,10 +106,17 @@ def wanted_accounts(settings: Settings) -> list[tuple[str, Environment]]:
     """What runs at the start: the accounts of the last time, else the practice exchange of the first venue."""
     found = []
     for account_id in settings.preferences.accounts or [f"{FIRST_VENUE}:{Environment.PRACTICE}"]:
-        slug, _, environment = account_id.partition(":")
-        if slug in connectors.slugs() and environment in set(Environment):
-            found.append((slug, Environment(environment)))
+        account = _account(account_id)
+        if account is not None:
+            found.append(account)
     return found
+
+
+def _account(account_id: str) -> tuple[str, Environment] | None:
+    """Venue and environment, if this build has them."""
+    slug, _, environment = account_id.partition(":")
+    known = slug in connectors.slugs() and environment in set(Environment)
+    return (slug, Environment(environment)) if known else None
 
 
 def _must_exist(path: Path) -> None:

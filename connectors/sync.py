@@ -255,8 +255,12 @@ class BookSync:
 
     # -----------------------------------------------------------------------------------------------------------------
 
+    def lasting(self, now: float) -> float:
+        """Seconds since its state began; none before the first subscription."""
+        return max(0.0, now - self.since) if self.since else 0.0
+
     def _enter(self, state: BookState, reason: str, now: float) -> None:
-        if state is not self.state:
+        if state is not self.state or not self.since:
             self.since = now
             self.book.version += 1  # panels look at versions, and a changed state must be drawn
         self.state = state

@@ -30,7 +30,7 @@ class Integrity:
 
 def integrity(sync: BookSync, now: float) -> Integrity:
     """What may be said of a book at `now` (monotonic seconds). Green only if it is live and something proves it."""
-    for_s = max(0.0, now - sync.since)
+    for_s = sync.lasting(now)
     match sync.state:
         case BookState.STALE:
             return Integrity(f"Stale {for_s:.0f} s", "clock", "warn", sync.reason)

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from app.markets import Feed
     from app.terminal import Terminal
 
+GRAVITY = ("info", "warn", "danger")
 WORKSPACES = ("Trade", "Depth", "Connectors")
 LAYOUTS = {
     "Trade": (
@@ -585,7 +586,7 @@ class Window(QMainWindow):
         self.terminal.settings.preferences.accounts = [
             name
             for name, account in self.terminal.accounts.accounts.items()
-            if account.state not in (AccountState.OFF, AccountState.FAILED)
+            if account.state is not AccountState.OFF  # one that fails now was wanted, and may hold orders
         ]
 
     def _menu(self) -> None:
@@ -669,7 +670,14 @@ class Window(QMainWindow):
         self._say(notice.level, notice.text)
 
     def _say(self, level: str, text: str) -> None:
-        """A line under the command strip; it goes after a while unless it is a danger."""
+        """A line above the status bar; it goes after a while. News does not cover what is graver and not yet read."""
+        now, rank = time.monotonic(), GRAVITY.index(level)
+        if (
+            self._notices.isVisible()
+            and rank < self._said_rank
+            and now - self._said_at < (self._said_for if rank == 0 else 8.0)
+        ):
+            return
         theme = self.theme
         tone = {"warn": "warn", "danger": "danger"}.get(level)
         ground = theme.hex(f"{tone}.tint") if tone else theme.hex("surface.control")
@@ -681,7 +689,7 @@ class Window(QMainWindow):
         self._notices.setGeometry((self.width() - width) // 2, self.height() - 24 - 12 - height, width, height)
         self._notices.setVisible(True)
         self._notices.raise_()
-        self._said_at = time.monotonic()
+        self._said_at, self._said_rank = now, rank
         self._said_for = {"info": 4.0, "warn": 12.0}.get(level, 30.0)
 
     def _refresh_bars(self) -> None:
@@ -726,8 +734,11 @@ class Window(QMainWindow):
         budgets = [row.budget for row in rows if row.budget is not None]
         fullest = max(budgets, key=lambda part: part[0] / part[1], default=None)
         self._lines["budget"].setText(f"Rate budget {fullest[0]:.0f} / {fullest[1]:.0f}" if fullest else "")
-        waiting = f"Journal: {desk.journal.unwritten} lines wait" if desk.journal.unwritten else "Journal not writable"
-        self._lines["journal"].setText("Journal written" if desk.journal.writable else waiting)
+        waiting = f", {desk.journal.unwritten} lines wait" if desk.journal.unwritten else ""
+        self._lines["journal"].setText(
+            "Journal written" if desk.journal.writable else f"◆ Journal not writable{waiting}"
+        )
+        self._lines["journal"].setStyleSheet("" if desk.journal.writable else f"color: {self.theme.hex('danger')}")
         self._lines["fps"].setText(f"{self.clock.fps:.0f} fps")
         self._lines["utc"].setText(time.strftime("%d %b %Y  %H:%M:%S UTC", time.gmtime()))
         self._equity.setText(self._equity_text())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from app.accounts import Account, AccountState
+from app.blotter import now_ms
 from app.desk import Desk, Draft, Order, OrderState
 from app.guard import Limits
 from app.kill import Round
@@ -69,11 +72,13 @@ class Scene:
 
 
 @asynccontextmanager
-async def terminal_at(server: PracticeServer, home: Path, *, dead_man: float = 0.0) -> AsyncGenerator[Scene]:
+async def terminal_at(
+    server: PracticeServer, home: Path, *, dead_man: float = 0.0, accounts: tuple[str, ...] = (KEY,)
+) -> AsyncGenerator[Scene]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FATHOM_HOME", str(home))
         settings = Settings()
-    settings.preferences.accounts = [KEY]
+    settings.preferences.accounts = list(accounts)
     settings.preferences.limits[KEY] = Limits(repeat_seconds=None, orders_per_second=None)
     settings.preferences.dead_man[KEY] = dead_man
     terminal = Terminal(settings=settings)
@@ -131,6 +136,10 @@ async def test_kill_goes_on_until_a_venue_that_cannot_be_reached_has_confirmed(t
         assert scene.desk.killing.active
         assert "trying on" in line.text
         assert order.state is OrderState.CANCELLING
+        seen: set[Round] = set()
+        rounds = line.rounds
+        await until(lambda: seen.add(line.state) or line.rounds >= rounds + 2, "further attempts")
+        assert seen == {Round.UNREACHABLE}  # and not by turns as if it were answering
         problems = scene.desk.check(Draft(account=KEY, instrument=order.instrument, side=Side.BUY, price=order.price))
         assert any("being cancelled" in problem.text for problem in problems)
         server.faults.refuse = 0.0
@@ -401,5 +410,49 @@ async def test_an_account_that_cannot_be_reached_at_the_start_is_tried_until_its
             await until(lambda: scene.account.state is AccountState.FAILED, "an account that cannot be reached")
             again = scene.desk.orders[order.id]
             assert again.state is OrderState.UNKNOWN
+            assert "Last heard of" in (again.doubt(now_ms()) or ("", ""))[1]
             server.faults.refuse = 0.0
             await until(lambda: again.state is OrderState.OPEN, "the order of the earlier run")
+
+
+async def test_an_account_that_may_hold_orders_is_started_whatever_ran_last(tmp_path: Path) -> None:
+    """given an order of an earlier run and settings that know its account no more, then its end is learned all the same."""
+    async with exchange_of("binance") as server:
+        async with terminal_at(server, tmp_path) as scene:
+            await scene.ready(SPOT)
+            order = await scene.works(scene.place())
+        async with terminal_at(server, tmp_path, accounts=("none:none",)) as scene:
+            again = scene.desk.orders[order.id]
+            await until(lambda: again.state is OrderState.OPEN, "the order of the earlier run")
+
+
+async def test_orders_of_a_venue_that_this_build_lacks_are_told_and_no_kill_confirms_them(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server:
+        async with terminal_at(server, tmp_path) as scene:
+            await scene.ready(SPOT)
+            order = await scene.works(scene.place())
+        with contextlib.closing(sqlite3.connect(tmp_path / "data" / "journal.sqlite")) as db, db:
+            db.execute("UPDATE orders SET account = 'gone:live'")
+        async with terminal_at(server, tmp_path) as scene:
+            assert any("this build cannot ask there" in said for said in scene.said)
+            assert scene.desk.orders[order.id].state is OrderState.UNKNOWN
+            await scene.ready(SPOT)
+            assert await scene.desk.kill() == {"gone:live": "unreachable", KEY: "confirmed"}
+            assert scene.desk.killing.active
+            assert "at the venue itself" in scene.desk.killing.lines["gone:live"].text
+
+
+async def test_settings_that_could_not_be_understood_are_told_to_the_trader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "settings.json").write_text('{"limits": {"binance:live": {"max_amount": ')
+    settings = Settings()
+    settings.preferences.accounts = ["none:none"]
+    terminal = Terminal(settings=settings)
+    said: list[str] = []
+    terminal.desk.message.connect(lambda notice: said.append(f"{notice.level}: {notice.text}"))
+    await terminal.start()
+    assert any(text.startswith("danger") and "settings.broken.json" in text for text in said)
+    await terminal.stop()

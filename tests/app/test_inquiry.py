@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from app.blotter import Blotter, Notice, now_ms
-from app.inquiry import Inquiry
+from app.inquiry import CLOCKS, Inquiry
 from app.journal import Journal, Note
 from app.orders import Event, Order, OrderState
 from connectors.contract import Capabilities, Found, IdRule, Page, Search
@@ -61,6 +61,7 @@ class TinySession:
     error: VenueError | None = None
     asked: list[str] = field(default_factory=list)
     page_limit: int = 500
+    clock_offset_ms: float = 0.0
 
     async def order(self, ref: OrderRef) -> OrderUpdate:
         """By venue id where it is known, else by client id."""
@@ -204,7 +205,7 @@ async def test_an_order_that_no_list_knows_never_arrived_once_its_time_is_over(s
     await scene.inquiry.settle(order)
     assert order.state is OrderState.REJECTED
     assert "never got it" in order.text
-    assert {"open", f"fills {order.created - 1000}"} <= set(scene.session.asked)
+    assert {"open", f"fills {order.created - CLOCKS}"} <= set(scene.session.asked)
 
 
 async def test_while_its_request_could_still_arrive_nothing_is_concluded(scene: Scene) -> None:
@@ -258,6 +259,16 @@ async def test_an_order_that_was_there_and_is_known_nowhere_any_more_ended(scene
     await scene.inquiry.became(order, scene.account)
     assert (order.state, order.filled) == (OrderState.CANCELLED, 4)
     assert "no longer knows it" in order.text
+
+
+async def test_a_clock_that_is_ahead_of_the_venues_hides_no_execution(scene: Scene) -> None:
+    """given an order written down by a clock an hour ahead, when only its fills tell of it, then they are found."""
+    order = await scene.order(age=60)
+    scene.blotter.happen(order, Event.LOST, "no answer")
+    scene.session.clock_offset_ms = -3_600_000.0
+    scene.session.executions = [execution(1, "10", order.created - 3_600_000 + 9)]
+    await scene.inquiry.settle(order)
+    assert (order.state, order.filled) == (OrderState.FILLED, 10)
 
 
 async def test_what_was_heard_of_only_just_now_is_not_taken_for_gone(scene: Scene) -> None:

@@ -363,3 +363,10 @@ def test_with_falling_ids_the_predecessor_counts_before_age() -> None:
     assert sync.last_id == 3
     sync.delta(BookDelta(wire="X", bids=[], asks=[], last=3, prev=3), 0.2)
     assert sync.live
+
+
+def test_a_book_that_was_never_subscribed_has_waited_for_no_time() -> None:
+    sync = BookSync(SPOT, "X")
+    assert sync.lasting(7811.0) == 0.0
+    sync.subscribed(7811.0)
+    assert sync.lasting(7814.0) == 3.0

@@ -10,12 +10,15 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from qasync import QEventLoop
 
+from app.accounts import AccountState
 from app.desk import Draft, Order, OrderState
 from app.kill import Round
-from app.terminal import Terminal
+from app.settings import Settings
+from app.terminal import Terminal, wanted_accounts
+from connectors.contract import Environment
 from connectors.model import Side
 from tests.end_to_end.stage import play, press, ready, until
-from ui.panels.blotter import in_doubt, state_words
+from ui.panels.blotter import ORDER_COLUMNS, in_doubt, state_words
 from ui.window import Window
 
 
@@ -118,3 +121,59 @@ def test_the_dead_mans_switch_is_set_where_the_limits_are(
         assert terminal.settings.preferences.dead_man_releases is False
 
     play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_what_is_grave_stays_on_the_screen_until_it_can_be_read(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        terminal.journal.problem = "The order journal cannot be written."
+        window._say("danger", terminal.journal.problem)
+        window._say("info", "Binance practice: nothing was missed.")
+        assert window._notices.text() == terminal.journal.problem
+        window._refresh_bars()
+        assert "not writable" in window._lines["journal"].text()
+        terminal.journal.problem = ""
+        window._said_at -= 60
+        window._say("info", "Binance practice: nothing was missed.")
+        assert window._notices.text() == "Binance practice: nothing was missed."
+
+    play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))
+
+
+def test_an_account_that_fails_now_is_started_again_the_next_time(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given a paper account whose venue cannot be reached at the end, then it is not forgotten; one that was stopped is."""
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        for slug in ("binance", "kraken"):
+            terminal.accounts.add(slug, Environment.PAPER)
+        terminal.accounts.accounts["binance:paper"].state = AccountState.FAILED
+        window.save_layout()
+        again = Settings()
+        assert again.preferences.accounts == ["binance:paper"]
+        assert wanted_accounts(again) == [("binance", Environment.PAPER)]
+
+    play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))
+
+
+def test_the_state_of_an_order_is_visible_in_a_window_of_1280(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        window.resize(1280, 800)
+        table = window.orders.table
+        await until(lambda: window.width() == 1280 and table.viewport().width() > 500, "the arranged window")
+        at = [column.name for column in ORDER_COLUMNS].index("State")
+        assert table.columnViewportPosition(at) + table.columnWidth(at) < table.viewport().width()
+
+    play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))
+
+
+def nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings under which no account starts."""
+    monkeypatch.setenv("FATHOM_HOME", str(home))
+    settings = Settings()
+    settings.preferences.accounts = ["none:none"]
+    return settings

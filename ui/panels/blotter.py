@@ -66,9 +66,7 @@ def state_words(order: Order) -> str:
     """The state as a word, with how long a cancel or change has been waited for."""
     waited = order.waiting(now_ms())
     word = STATE_WORDS[order.state]
-    if waited is not None and waited >= 1:
-        word += f" for {int(waited)} s"
-    return word if in_doubt(order) is not None or not order.text else f"{word}. {order.text}"
+    return f"{word} for {int(waited)} s" if waited is not None and waited >= 1 else word
 
 
 def _state_colour(order: Order) -> str:
@@ -124,6 +122,15 @@ ORDER_COLUMNS = (
     Column("Instrument", lambda o: o.instrument.symbol, "strong", 88),
     Column("Account", lambda o: account_name(o.account), "text", 124, colour=lambda o: o.account.partition(":")[2]),
     Column("Side", lambda o: o.side.value.capitalize(), "side", 56, extra=lambda o: o.side),
+    Column(  # before the figures: a narrow window shows it too
+        "State",
+        state_words,
+        "state",
+        140,
+        sort=lambda o: o.state.value,
+        colour=_state_colour,
+        extra=lambda o: STATE_SHAPES[o.state],
+    ),
     Column("Type", _kind, "text", 136),
     Column(
         "Price", lambda o: figure(o.price, o.instrument.price_digits), "number", 84, sort=lambda o: float(o.price or 0)
@@ -146,15 +153,7 @@ ORDER_COLUMNS = (
     ),
     Column("Value", lambda o: _money(_value(o), o.instrument), "number", 130, sort=lambda o: float(_value(o) or 0)),
     Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "number", 120),
-    Column(
-        "State",
-        state_words,
-        "state",
-        300,
-        sort=lambda o: o.state.value,
-        colour=_state_colour,
-        extra=lambda o: STATE_SHAPES[o.state],
-    ),
+    Column("Why", lambda o: "" if in_doubt(o) is not None else o.text, "text", 300, colour=lambda o: "text.secondary"),
 )
 
 

@@ -95,7 +95,7 @@ class DepthChart(Painted):
         mid = feed.book.mid
         if mid is None:
             title = (
-                book_title(feed.instrument.symbol, feed.sync.state, time.monotonic() - feed.sync.since)
+                book_title(feed.instrument.symbol, feed.sync.state, feed.sync.lasting(time.monotonic()))
                 if not feed.sync.live
                 else ""
             )
@@ -130,7 +130,7 @@ class DepthChart(Painted):
         if self._pointer is not None and plot.contains(self._pointer):
             self._draw_crosshair(painter, plot, low, high, mid, most)
         if not live:
-            title = book_title(feed.instrument.symbol, feed.sync.state, time.monotonic() - feed.sync.since)
+            title = book_title(feed.instrument.symbol, feed.sync.state, feed.sync.lasting(time.monotonic()))
             draw_book_card(
                 painter, theme, plot.width(), self.height(), title, f"{feed.sync.reason}. The grey curves are old."
             )

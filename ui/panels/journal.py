@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from app.blotter import order_of
 from app.export import Cancelled, export
 from app.journal import LINES, JournalUnavailable, Note, Record
 from app.orders import Order, OrderState
+from connectors.model import plain
 from ui.panel import Panel
 from ui.panels.blotter import STATE_SHAPES, STATE_WORDS, account_name
 from ui.theme import Theme
@@ -133,12 +135,19 @@ def words_of(what: str, raw: str) -> str:
     said = facts.get("text") or facts.get("reason") or ""
     parts = [str(said)] if said else []
     if what == "fill":
-        parts.append(f"{facts.get('amount')} at {facts.get('price')}, execution {facts.get('id')}")
+        parts.append(f"{_figures(facts, 'amount')} at {_figures(facts, 'price')}, execution {facts.get('id')}")
     if what == "replaced":
-        parts.append(f"goes on as {facts.get('client_id')}, {facts.get('carried')} filled before")
+        parts.append(f"goes on as {facts.get('client_id')}, {_figures(facts, 'carried')} filled before")
     if what == "venue":
-        parts.append(f"{facts.get('status')}, {facts.get('filled')} filled, {facts.get('venue_id')}")
+        parts.append(f"{facts.get('status')}, {_figures(facts, 'filled')} filled, {facts.get('venue_id')}")
     return "; ".join(parts)
+
+
+def _figures(facts: Mapping[str, Any], name: str) -> str:
+    try:
+        return plain(Decimal(str(facts.get(name))))
+    except ArithmeticError:
+        return str(facts.get(name))
 
 
 class _Progress(QObject):

@@ -139,7 +139,7 @@ class Ladder(Painted):
         state = feed.sync.state
         seen = (feed.book.version, state, rows.top, rows.group, self._last, len(feed.volume_at), self._hover, self.said)
         self._integrity = integrity(feed.sync, now)
-        second = int(now - feed.sync.since) if state is not BookState.LIVE else 0
+        second = int(feed.sync.lasting(now)) if state is not BookState.LIVE else 0
         if (*seen, second) != self._seen:
             self._seen = (*seen, second)
             self._draw_rows()
@@ -354,7 +354,7 @@ class Ladder(Painted):
         if not feed.sync.live:
             import time
 
-            title = book_title(feed.instrument.symbol, feed.sync.state, time.monotonic() - feed.sync.since)
+            title = book_title(feed.instrument.symbol, feed.sync.state, feed.sync.lasting(time.monotonic()))
             words = f"{feed.sync.reason[:1].upper()}{feed.sync.reason[1:]}. " if feed.sync.reason else ""
             text = words + ("The grey prices are old; nothing is sent from here." if rows.top is not None else "")
             draw_book_card(painter, theme, self.width(), self.height(), title, text)
