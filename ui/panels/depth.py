@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from pyqtgraph.functions import arrayToQPolygonF
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QBrush, QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QWheelEvent
-from shiboken6 import VoidPtr
 
 from app.desk import OrderState
 from app.guard import round_price
@@ -155,14 +155,14 @@ class DepthChart(Painted):
         # steps: each column keeps its height to the next one
         step_x = np.repeat(xs, 2)[1:]
         step_y = np.repeat(ys, 2)[:-1]
-        area = _polygon(
+        area = arrayToQPolygonF(
             np.concatenate(([step_x[0]], step_x, [step_x[-1]])),
             np.concatenate(([plot.bottom()], step_y, [plot.bottom()])),
         )
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(_over(colour, self.theme["surface.panel"], 0.16))
         painter.drawPolygon(area)
-        return _polygon(step_x, step_y)
+        return arrayToQPolygonF(step_x, step_y)
 
     def _draw_grid(self, painter: QPainter, plot: QRectF, low: float, high: float, most: float) -> None:
         theme = self.theme
@@ -414,16 +414,3 @@ def _over(colour: QColor, ground: QColor, part: float) -> QColor:
     """`colour` at `part` over an opaque ground."""
     mixed = [round(a * part + b * (1 - part)) for a, b in zip(colour.getRgb()[:3], ground.getRgb()[:3], strict=True)]  # ty: ignore[not-subscriptable] - a tuple
     return QColor(*mixed)
-
-
-def _polygon(xs: np.ndarray, ys: np.ndarray) -> QPolygonF:
-    """A polygon filled through numpy, without a Python loop."""
-    polygon = QPolygonF()
-    polygon.resize(len(xs))
-    if len(xs):
-        first: Any = polygon.data()
-        memory: Any = VoidPtr(first, len(xs) * 16, True)  # ty: ignore[too-many-positional-arguments] - the stub lacks this form
-        view = np.frombuffer(memory, dtype=np.float64)
-        view[0::2] = xs
-        view[1::2] = ys
-    return polygon
