@@ -21,6 +21,7 @@ from app.orders import Draft
 from app.settings import Settings
 from app.terminal import Terminal
 from connectors.model import Instrument, Market, Side, SizeRule
+from tests.waiting import PATIENCE
 from ui.panels.journal import NOTES, JournalPanel
 from ui.theme import Theme
 
@@ -51,7 +52,7 @@ class Scene:
 
     async def until(self, condition: Callable[[], Any], what: str) -> None:
         """Draw frames until it is so."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"never came: {what}; it says {self.panel.words.text()!r}"
             self.now += 0.5
@@ -205,9 +206,14 @@ def test_an_export_can_be_stopped(play: Callable[..., None], tmp_path: Path) -> 
 
 def test_a_journal_that_cannot_be_written_is_said_in_the_panel(play: Callable[..., None]) -> None:
     async def scenario(scene: Scene) -> None:
-        scene.terminal.journal.problem = "The order journal is in use by another Fathom."
-        await scene.until(lambda: "another Fathom" in scene.panel.words.text(), "the problem")
-        scene.terminal.journal.problem = ""
+        journal = scene.terminal.journal
+
+        def said() -> bool:
+            journal.problem = "The order journal is in use by another Fathom."  # again: it finds out that it is not so
+            return "another Fathom" in scene.panel.words.text()
+
+        await scene.until(said, "the problem")
+        journal.problem = ""
         await scene.until(lambda: scene.ids() == ["o3", "o2", "o1"], "the orders all the same")
 
     play(scenario)
