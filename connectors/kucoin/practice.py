@@ -1,6 +1,7 @@
-"""KuCoin's own end of its protocol, in front of the practice exchange: hosts, keys, tokens, pools, routing, sockets.
+"""KuCoin's own end of its protocol, in front of the practice exchange: hosts, keys, tokens, pools, and which product answers.
 
-Written from the venue's documentation, not from our connector. `practice_spot` and `practice_futures` hold the products.
+Written from the venue's documentation, not from our connector. `practice_spot` and `practice_futures` hold the products, each
+with its `_market` and `_orders`; `practice_product` is what both have in common, `practice_socket` a connection of either.
 """
 
 from __future__ import annotations
@@ -8,268 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from connectors.kucoin.practice_futures import Futures
 from connectors.kucoin.practice_listings import LISTINGS
-from connectors.model import plain
+from connectors.kucoin.practice_product import DAY, ApiError, Caller, Product, Route
+from connectors.kucoin.practice_socket import PING_INTERVAL, PING_TIMEOUT, Socket
+from connectors.kucoin.practice_spot import Spot
 from connectors.practice.exchange import Exchange
-from connectors.practice.listings import Listing
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, Key, Keys, VenuePractice, json_answer
-from connectors.practice.terms import AccountEvent, AccountRules, Bar, Refusal, RefusalKind, Traded
+from connectors.practice.terms import AccountRules, Refusal, RefusalKind, Traded
 
-DAY = 86_400_000
 WINDOW = 5_000  # ms that a timestamp may be off
 POOLS = {"spot": 4000, "futures": 2000, "management": 2000, "public": 2000}
 REFILL = 30_000  # ms
-PING_INTERVAL, PING_TIMEOUT, SILENCE = 18_000, 10_000, 60_000  # ms
-MESSAGES = (100, 10_000)  # so many in so many ms
-TOPICS_A_FRAME, TOPICS_A_SOCKET = 100, 400
-encode = msgspec.json.Encoder().encode
-
-
-class ApiError(Exception):
-    """An error envelope of the venue."""
-
-    def __init__(self, code: str, text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-        self.status = status
-        self.headers = headers
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: an account (empty for the public), its query and its body."""
-
-    account: str
-    params: Mapping[str, str]
-    body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """`pattern` with `{name}` for parts of the path; they join the params."""
-
-    method: str
-    pattern: re.Pattern[str]
-    handler: Callable[[Caller], Any]
-    pool: str
-    weight: int
-    signed: bool
-    acts: bool
-
-
-def route(
-    method: str,
-    path: str,
-    handler: Callable[[Caller], Any],
-    pool: str = "public",
-    weight: int = 2,
-    *,
-    signed: bool | None = None,
-    acts: bool = False,
-) -> Route:
-    """A row of a product's table; everything but public data wants a signature."""
-    pattern = re.compile("^" + re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)) + "$")
-    return Route(method, pattern, handler, pool, weight, pool != "public" if signed is None else signed, acts)
-
-
-class Product:
-    """What spot and futures have in common."""
-
-    name = ""
-    public_topics: frozenset[str] = frozenset()
-    private_topics: frozenset[str] = frozenset()
-
-    def __init__(self, venue: KucoinPractice, listings: Iterable[Listing]) -> None:
-        self.venue = venue
-        self.exchange = venue.exchange
-        self.listings = {self.wire(listing): listing for listing in listings}
-        self.names = {listing.key: wire for wire, listing in self.listings.items()}
-        self.now_ms = self.exchange.now_ms
-        self.sockets: set[Socket] = set()
-        self._due: dict[str, int] = {}
-        self.routes: list[Route] = []
-
-    # what a symbol is
-
-    def wire(self, listing: Listing) -> str:
-        """The venue's name of a listing."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
-
-    def listing(self, symbol: Any) -> Listing:
-        """By the venue's name. ApiError where there is none."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
-
-    # orders
-
-    def refuse(self, refusal: Refusal) -> ApiError:
-        """The venue's words for a refusal of the engine."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
-
-    def heard(self, event: AccountEvent) -> list[tuple[str, str, str, Any]]:
-        """(topic, topic as it is named in the frame, subject, data) of what happened to an account."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
-
-    # streams
-
-    def publish_due(self, topic: str, now_ms: int) -> None:
-        """Publish what is due of a public topic that somebody has."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
-
-    def traded(self, event: Traded) -> None:
-        """A public trade."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
-
-    def begin(self, topic: str) -> None:
-        """Somebody subscribes to a topic."""
-
-    def wanted(self) -> set[str]:
-        """Topics that anybody has."""
-        return set().union(*(socket.topics for socket in self.sockets)) if self.sockets else set()
-
-    def tick(self, now_ms: int) -> None:
-        """Time passes."""
-        self.now_ms = now_ms
-        for topic in sorted(self.wanted()):
-            self.publish_due(topic, now_ms)
-
-    def publish(self, topic: str, subject: str, data: Any, **more: Any) -> None:
-        """Send to every socket that has the topic."""
-        frame = ""
-        for socket in self.sockets:
-            if topic in socket.topics:
-                frame = (
-                    frame
-                    or encode({"topic": topic, "type": "message", "subject": subject, **more, "data": data}).decode()
-                )
-                socket.out.append(frame)
-
-    def is_due(self, topic: str, now_ms: int, every: int) -> bool:
-        """Whether `every` ms have passed since this was last true."""
-        if now_ms < self._due.get(topic, 0):
-            return False
-        self._due[topic] = now_ms + every
-        return True
-
-    def bars(self, key: str, span: int, *, start: int | None = None, end: int | None = None, limit: int) -> list[Bar]:
-        """Candles; weeks begin on Monday."""
-        offset = 4 * DAY if span == 7 * DAY else 0
-        return self.exchange.candles(key, span, start=start, end=end, limit=limit, offset_ms=offset)
-
-
-def decimal(value: Any, error: ApiError) -> Decimal:
-    """A number that came as text or as a JSON number."""
-    text = str(value)
-    if not re.fullmatch(r"\d+(\.\d+)?", text):
-        raise error
-    return Decimal(text)
-
-
-class Socket:
-    """One connection, public or private; a private one may have public topics too."""
-
-    def __init__(self, product: Product, name: str, token: str, account: str, now_ms: int) -> None:
-        self.product = product
-        self.private = bool(account)
-        self.token = token
-        self.account = account
-        self.topics: set[str] = set()
-        self.mine: set[str] = set()  # private topics, asked for with privateChannel
-        self.out: list[str | bytes] = [encode({"id": name, "type": "welcome"}).decode()]
-        self.closing: int | None = None
-        self.ping_every = 0.0
-        self._name = name
-        self._heard_at = now_ms
-        self._messages: list[int] = []
-        self._unwatch = product.exchange.watch_account(self._news, account) if account else None
-        product.sockets.add(self)
-
-    def receive(self, frame: str | bytes, now_ms: int) -> None:
-        """ping, subscribe, unsubscribe."""
-        self._heard_at = now_ms
-        most, window = MESSAGES
-        self._messages = [*(stamp for stamp in self._messages if stamp > now_ms - window), now_ms]
-        if len(self._messages) > most:
-            self._error(self._name, 509, "exceed max permits per second")
-            return
-        try:
-            asked = msgspec.json.decode(frame)
-            number, kind = str(asked.get("id", "")), asked.get("type")
-        except (msgspec.DecodeError, AttributeError):
-            self._error(secrets.token_hex(6), 400, "parameter error")
-            return
-        match kind:
-            case "ping":
-                self._say({"id": number, "type": "pong", "timestamp": now_ms * 1000})
-            case "subscribe" | "unsubscribe":
-                self._change(number, kind == "subscribe", asked)
-            case _:
-                self._error(number, 415, "type is not supported")
-
-    def _change(self, number: str, on: bool, asked: Mapping[str, Any]) -> None:
-        head, mark, rest = str(asked.get("topic", "")).partition(":")
-        product = self.product
-        names = [f"{head}:{name}" for name in rest.split(",")] if mark else [head]
-        if head in product.private_topics:
-            if not self.account:
-                self._error(number, 403, "access denied: this is a private topic")
-                return
-            chosen = self.mine if asked.get("privateChannel") is True else set[str]()  # acked, and nothing comes
-        elif head in product.public_topics and mark:
-            chosen = self.topics
-        else:
-            self._error(number, 404, "topic does not exist")
-            return
-        if len(names) > TOPICS_A_FRAME or (on and len(chosen | set(names)) > TOPICS_A_SOCKET):
-            self._error(number, 509, "exceed max subscription count limitation")
-            return
-        if on:
-            for name in names:
-                product.begin(name)
-            chosen.update(names)
-        else:
-            chosen.difference_update(names)
-        if asked.get("response") is True:
-            self._say({"id": number, "type": "ack"})
-
-    def _news(self, event: AccountEvent) -> None:
-        for topic, named, subject, data in self.product.heard(event):
-            if topic in self.mine or named in self.mine:
-                message = {"topic": named, "type": "message", "subject": subject, "userId": "66f12e8befb04d0001882b49"}
-                self._say({**message, "channelType": "private", "data": data})
-
-    def tick(self, now_ms: int) -> None:
-        """A client that does not ping is thrown out, and so is one whose token is over."""
-        if self.closing is not None:
-            return
-        if not self.product.venue.token_lives(self.token, now_ms):
-            self._error(self._name, 401, "token is expired")
-            self.closing = 1000
-        elif now_ms - self._heard_at > SILENCE:
-            self._say({"type": "error", "code": 400, "data": "ping timeout"})
-            self.closing = 1000
-
-    def closed(self) -> None:
-        """Gone."""
-        self.product.sockets.discard(self)
-        if self._unwatch is not None:
-            self._unwatch()
-
-    def _error(self, number: str, code: int, text: str) -> None:
-        self._say({"id": number, "type": "error", "code": code, "data": text})
-
-    def _say(self, value: Any) -> None:
-        self.out.append(encode(value).decode())
 
 
 class KucoinPractice(VenuePractice):
@@ -279,8 +38,6 @@ class KucoinPractice(VenuePractice):
     listings = LISTINGS
 
     def __init__(self, exchange: Exchange, credentials: Mapping[str, str] | None = None) -> None:
-        from connectors.kucoin.practice_futures import Futures
-        from connectors.kucoin.practice_spot import Spot
         from connectors.practice.server import fund
 
         self.exchange = exchange
@@ -483,13 +240,3 @@ def _body(request: HttpRequest) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise ApiError("400100", "Bad Request", 400)
     return found
-
-
-def text(value: Decimal | None) -> str:
-    """A number as text, without padding."""
-    return plain(value) if value is not None else "0"
-
-
-def number(value: Decimal | None) -> Any:
-    """A number as a JSON number with its own digits."""
-    return msgspec.Raw(text(value).encode())
