@@ -22,7 +22,7 @@ from msgspec import UNSET
 from PySide6.QtCore import QObject, Signal
 
 from app.journal import FillRecord, Intent, Journal, JournalUnavailable, Note, Record
-from app.orders import Draft, Event, Moment, Order
+from app.orders import Draft, Event, Moment, Order, OrderState
 from connectors.model import Fill, Instrument, OrderKind, OrderRequest, OrderStatus, OrderUpdate, TimeInForce, plain
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Blotter(QObject):
         self._known_fills: set[tuple[str, str, str]] = set()
         self._parked: deque[tuple[str, str, OrderUpdate | Fill]] = deque(maxlen=PARKED)
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._cut_off: set[str] = set()  # orders that were being changed when the last run ended
 
     async def load(self) -> None:
         """Take up the orders whose end was not seen. They are in doubt until their venue has told."""
@@ -318,6 +319,10 @@ class Blotter(QObject):
         asked = [what for _, what, _, _ in record.events if what in (Event.CANCEL_ASKED, Event.CANCEL_REFUSED)]
         if asked[-1:] == [Event.CANCEL_ASKED]:
             words += " You had asked to cancel it; do so again if it still stands."
+        changes = (Event.AMEND_ASKED, Event.AMEND_DONE, Event.AMEND_REFUSED, "replaced")
+        if [what for _, what, _, _ in record.events if what in changes][-1:] == [Event.AMEND_ASKED]:
+            words += " It was being changed."
+            self._cut_off.add(order.id)
         order.sent = now_ms()  # when that run ended is not known
         order.happen(Event.LOST, order.sent, words)
         for venue_id in (order.venue_id, *order.earlier):
@@ -382,6 +387,13 @@ class Blotter(QObject):
 
     def changed(self, order: Order) -> None:
         """Tell everybody who looks at this order."""
+        if order.id in self._cut_off and order.state is not OrderState.UNKNOWN:
+            self._cut_off.discard(order.id)
+            if order.state is OrderState.CANCELLED:
+                text = "Cancelled for a change that the end of Fathom cut off; nothing was placed anew."
+                self.say(order, text)
+                self.tell("warn", f"{order_name(order)}: {text}", order)
+                return
         self.nudge(order.id)
         self.order_changed.emit(order.id)
 

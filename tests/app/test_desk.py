@@ -243,6 +243,28 @@ async def test_a_change_by_replacement_is_one_order_with_its_history(tmp_path: P
         assert not record.final
 
 
+async def test_a_change_that_the_end_of_the_program_cut_off_is_told_at_the_next_start(tmp_path: Path) -> None:
+    """given an end between cancelling and placing anew, when Fathom starts again, then it says that nothing was placed."""
+    async with exchange_of("binance") as server:
+        async with terminal_at(server, tmp_path) as scene:
+            await scene.ready(SPOT)
+            order = await scene.works(scene.place())
+
+            async def never(*_: Any) -> None:
+                await asyncio.Event().wait()
+
+            scene.desk._proven = never  # ty: ignore[invalid-assignment] - the program ends here
+            scene.desk.amend(order.id, price=Decimal(62001))
+            await until(lambda: all_orders(server)[0].status is OrderStatus.CANCELLED, "the end of the first leg")
+            await scene.desk.journal.flush()
+        async with terminal_at(server, tmp_path) as scene:
+            again = scene.desk.orders[order.id]
+            await until(lambda: again.state is OrderState.CANCELLED, "what became of it")
+            assert "nothing was placed anew" in again.text
+            assert any(said.startswith("warn") and "nothing was placed anew" in said for said in scene.said)
+            assert len(all_orders(server)) == 1
+
+
 async def test_what_fills_while_it_is_being_replaced_is_not_asked_for_again(tmp_path: Path) -> None:
     """given an order that fills in part before its cancel arrives, when it is replaced, then the new leg asks for the rest only."""
     async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
