@@ -181,9 +181,12 @@ def _replay(path: Path, slug: str, *, as_json: bool) -> int:
     if not path.is_file():
         raise OSError(f"there is no file {path}")
     report = replay(path, connectors.load(slug or venue_of(path)))
+    status = 2 if report.problem else 0
+    if report.problem:
+        sys.stderr.write(f"fathom: {path.name}: {report.problem}\n")
     if as_json:
         sys.stdout.write(json.dumps(report.as_dict(), indent=2) + "\n")
-        return 0
+        return status
     sys.stdout.write(
         f"{report.rows} rows, {report.not_understood} frames not understood, {report.unmatched} of other hosts\n"
     )
@@ -193,4 +196,4 @@ def _replay(path: Path, slug: str, *, as_json: bool) -> int:
         sys.stdout.write(
             f"{key}\n" + "".join(f"  {name.replace('_', ' '):18}{value}\n" for name, value in facts.items())
         )
-    return 0
+    return status

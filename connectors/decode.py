@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -71,7 +72,7 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder().decode
 
 # Stand-ins that are found again in the paths and parameters of a request.
-_WIRE, _VENUE_ID, _CLIENT_ID = "WIRExNAME", "987650001", "cid-987650002"
+_WIRE, _VENUE_ID, _CLIENT_ID, _MONEY = "WIRExNAME", "987650001", "cid-987650002", Decimal(987650003)
 
 
 def decode_line(venue: Venue, line: str | bytes, number: int, market: Market | None = None) -> bytes:
@@ -96,9 +97,12 @@ def _events_of_line(venue: Venue, line: str | bytes, market: Market | None) -> l
     families = [family for family in venue.families if market is None or market in family.markets]
     if not families:
         return [_error(f"{venue.name} has no market {market}")]
-    if path is not None:
+    if path is None:
+        return decode_frame(families, frame)
+    try:
         return decode_body(families, str(path), frame, status)
-    return decode_frame(families, frame)
+    except ValueError:
+        return [_error(f"{path!r} is no path")]
 
 
 def _error(text: str, code: str = "") -> dict[str, Any]:
@@ -116,13 +120,20 @@ def decode_frame(families: Sequence[Family], frame: str | bytes) -> list[dict[st
     for family in families:
         for stream in _streams(family):
             try:
-                events = [plain_event(event, family) for event in stream.read_alone(frame)]
+                events = [_shown(plain_event(event, family), frame) for event in stream.read_alone(frame)]
             except UNREADABLE as error:  # a connector's mistake, told rather than hidden
                 events = [{"kind": "unknown", "what": f"the connector failed ({type(error).__name__})"}]
             score = _score(events)
             if score > best_score:
                 best, best_score = events, score
     return best or [{"kind": "control", "type": "nothing"}]
+
+
+def _shown(event: dict[str, Any], frame: str | bytes) -> dict[str, Any]:
+    """What isn't understood, with the frame as it came."""
+    if event["kind"] == "unknown":
+        event["frame"] = (frame if isinstance(frame, str) else repr(frame))[:SHOWN]
+    return event
 
 
 def _streams(family: Family) -> Iterator[Stream]:
@@ -206,7 +217,10 @@ def _plain_control(event: Event, symbol: str) -> dict[str, Any]:
 
 def _answered(event: Answered, family: Family) -> dict[str, Any]:
     """An answer to a request: an order, a refusal, or what merely answers."""
+    named = event.payload.get("method") if isinstance(event.payload, dict) else None
     for step in _socket_steps(family):
+        if named is not None and step.payload.get("method") not in (None, named):
+            continue
         try:
             value = step.read(event.payload)
         except Unintelligible:
@@ -216,8 +230,15 @@ def _answered(event: Answered, family: Family) -> dict[str, Any]:
         except UNREADABLE:
             continue
         if isinstance(value, OrderUpdate) and {value.venue_id, value.client_id} - {_VENUE_ID, _CLIENT_ID, ""}:
-            return plain_event(value, family)
+            return _without_stand_ins(plain_event(value, family), family, "")
     return {"kind": "control", "type": "answer", "id": event.ask}
+
+
+def _without_stand_ins(event: dict[str, Any], family: Family, wire: str) -> dict[str, Any]:
+    """An event of an operation: what only our stand-ins said is not told; the instrument is `wire`, if that is known."""
+    if event.get("symbol") == family.spelling.symbol(_WIRE):
+        event["symbol"] = family.spelling.symbol(wire) if wire else None
+    return {name: part for name, part in event.items() if part not in (_VENUE_ID, _CLIENT_ID, _MONEY)}
 
 
 def _socket_steps(family: Family) -> Iterator[Ask]:
@@ -259,19 +280,24 @@ def decode_body(families: Sequence[Family], path: str, body: str | bytes, status
     method, _, address = path.strip().rpartition(" ")
     parts = urlsplit(address)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    matched = False
+    asked = (method.upper(), unquote(parts.path), query)
+    matched = [
+        (family, make, wire)
+        for family in families
+        for make in _operations(family)
+        if (wire := _asked_at(family, make, *asked)) is not None
+    ]
     refusal: dict[str, Any] | None = None
     best: list[dict[str, Any]] = []
-    for family in families:
-        for make in _operations(family):
-            wire = _asked_at(family, make, method.upper(), unquote(parts.path), query)
-            if wire is None:
-                continue
-            matched = True
-            found, refused = _read_body(family, make, (method.upper(), unquote(parts.path), query), wire, raw, status)
-            if found is not None and (not best or _score(found) > _score(best)):
-                best = found
-            refusal = refusal or refused
+    best_rank = (-1, -1)
+    for family, make, wire in matched:
+        found, refused = _read_body(family, make, asked, wire, raw, status)
+        refusal = refusal or refused
+        if found is not None and (rank := (_score(found), _likeness(make, query))) > best_rank:
+            best, best_rank = found, rank
+    if len({_likeness(make, query) for _, make, _ in matched if isinstance(make, partial)}) == 1:
+        for event in best:  # bars, and the address speaks of no interval
+            event.pop("interval", None)
     if best and (refusal is None or _score(best) > _score([{"kind": "control"}])):
         return best
     if refusal is not None:
@@ -281,6 +307,12 @@ def decode_body(families: Sequence[Family], path: str, body: str | bytes, status
 
 
 Address: TypeAlias = tuple[str, str, Mapping[str, str]]  # method or "", path, query
+
+
+def _likeness(make: Any, query: Mapping[str, str]) -> int:
+    """How many parameters a request of the operation has in common with an address: intervals share theirs but for one."""
+    calls = [step for _, step in walk(make) if isinstance(step, Call)]
+    return max((sum(query.get(name) == value for name, value in call.params) for call in calls), default=0)
 
 
 def _asked_at(family: Family, make: Any, *address: Any) -> str | None:
@@ -306,7 +338,8 @@ def _read_body(
         except Unintelligible:
             continue
         except VenueError as error:
-            if error.code or code == status >= 400:  # the rest are our own words, or due to a status of our own
+            ours = code != status and error.text.startswith("HTTP ")  # due to a status of our own
+            if (error.code and not ours) or code == status >= 400:  # the rest are our own words
                 return None, _error(error.text or type(error).__name__, error.code)
         except UNREADABLE:
             continue
@@ -348,10 +381,7 @@ def _plain_values(value: Any, family: Family, wire: str) -> list[dict[str, Any]]
         elif isinstance(row, Fees):
             found.append({"kind": "control", "type": "fees", **_fields(row)})
         elif isinstance(row, msgspec.Struct):
-            event = plain_event(row, family)
-            if event.get("symbol") == family.spelling.symbol(_WIRE):
-                event["symbol"] = family.spelling.symbol(wire) if wire else None
-            found.append({name: part for name, part in event.items() if part not in (_VENUE_ID, _CLIENT_ID)})
+            found.append(_without_stand_ins(plain_event(row, family), family, wire))
         elif row is value and isinstance(row, int) and not isinstance(row, bool):
             found.append({"kind": "control", "type": "time", "time": row})
         elif row is not None:
@@ -391,7 +421,7 @@ def _instrument(family: Family) -> Instrument:
     return Instrument(
         venue="", family=family.name, market=next(iter(sorted(family.markets))), symbol="", wire=_WIRE, base="BASE",
         quote="QUOTE", settle="QUOTE", tick=Decimal("0.01"), size=SizeRule(), price_digits=2, size_digits=2,
-        kinds=frozenset(OrderKind),
+        kinds=frozenset(OrderKind), extra={"pair": _WIRE},
     )  # fmt: skip
 
 
@@ -400,10 +430,9 @@ def _ref(family: Family) -> OrderRef:
 
 
 def _order(family: Family, kind: OrderKind = OrderKind.LIMIT) -> OrderRequest:
-    one = Decimal(1)
     return OrderRequest(
-        client_id=_CLIENT_ID, instrument=_instrument(family), side=Side.BUY, kind=kind, amount=one, price=one,
-        trigger=one if kind.has_trigger else None,
+        client_id=_CLIENT_ID, instrument=_instrument(family), side=Side.BUY, kind=kind, amount=_MONEY, price=_MONEY,
+        trigger=_MONEY if kind.has_trigger else None,
     )  # fmt: skip
 
 
@@ -416,7 +445,7 @@ def _operations(family: Family) -> Iterator[Any]:
     yield trading.instruments
     yield lambda: trading.book(instrument)
     yield lambda: trading.trades(instrument)
-    yield from (lambda name=name: trading.candles(instrument, name, page) for name in family.capabilities.intervals[:1])
+    yield from (partial(trading.candles, instrument, name, page) for name in family.capabilities.intervals)
     yield lambda: trading.tickers([instrument])
     yield lambda: trading.tickers([])
     yield lambda: trading.balances({})
@@ -430,7 +459,7 @@ def _operations(family: Family) -> Iterator[Any]:
     yield lambda: trading.order(msgspec.structs.replace(ref, algo=True), {})
     yield lambda: trading.place(_order(family), {})
     yield lambda: trading.place(conditional, {})
-    yield lambda: trading.amend(ref, {}, price=Decimal(1), amount=Decimal(1), client_id=_CLIENT_ID)
+    yield lambda: trading.amend(ref, {}, price=_MONEY, amount=_MONEY, client_id=_CLIENT_ID)
     yield lambda: trading.cancel(ref, {})
     yield lambda: trading.cancel(by_client, {})
     yield lambda: trading.cancel(msgspec.structs.replace(ref, algo=True), {})

@@ -5,7 +5,7 @@ With a list at hand (a Session has one) the list is right and this is not asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # Longest first where one ends in another; what is not here can't be split without the venue's list.
@@ -28,10 +28,10 @@ class Spelling:
         return f"{found[0]}-{found[1]}" if found else wire
 
 
-def split(name: str) -> tuple[str, str] | None:
-    """BTCUSDT -> (BTC, USDT), by the quote assets that are known."""
+def split(name: str, quotes: Sequence[str] = QUOTES) -> tuple[str, str] | None:
+    """BTCUSDT -> (BTC, USDT), by the quote assets that are known, or by those that a venue has."""
     upper = name.upper()
-    for quote in QUOTES:
+    for quote in quotes:
         if upper.endswith(quote) and len(upper) > len(quote):
             return upper[: -len(quote)], quote
     return None

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import UNSET
 
 from connectors.contract import (
     UNREADABLE,
@@ -19,6 +20,7 @@ from connectors.contract import (
     Call,
     Channel,
     Dial,
+    Effect,
     Family,
     Flow,
     Page,
@@ -30,7 +32,18 @@ from connectors.contract import (
     Venue,
 )
 from connectors.errors import VenueError
-from connectors.model import Instrument, Market, OrderKind, OrderRef, OrderRequest, Side, SizeRule, TimeInForce
+from connectors.model import (
+    Instrument,
+    Market,
+    OrderKind,
+    OrderRef,
+    OrderRequest,
+    OrderStatus,
+    OrderUpdate,
+    Side,
+    SizeRule,
+    TimeInForce,
+)
 
 LONGEST = 4  # steps of an operation that are walked
 KINDS = {
@@ -74,9 +87,14 @@ def signed(venue: Venue, entry: Mapping[str, Any]) -> dict[str, Any]:
     frame), url, headers, body. Raises LookupError for an operation that is not known, VenueError for what can't be signed.
     """
     call = entry["call"]
+    if call.get("account") == "unified":
+        raise LookupError("unified accounts are not traded on by this connector")
     family = family_for(call, venue)
     credentials = {name: str(value) for name, value in (entry.get("credentials") or {}).items() if value}
-    facts = {name: call[name] for name in ("recv_window", "token") if name in call}
+    facts = {name: call[name] for name in ("recv_window", "token", "text", "validate") if name in call}
+    if call["op"] == "place" and "leverage" in call:
+        wire = instrument_for(call, family, venue).wire
+        facts |= {"leverage": {wire: int(call["leverage"])}, "modes": {wire: call.get("margin_mode")}}
     facts |= {"deadline": call.get("deadline", 0), **(call.get("facts") or {})}  # what a call does not name is left out
     time_ms = int(entry["timestamp_ms"])
     stamp = Stamp(time_ms, int(call.get("nonce", time_ms)), str(entry.get("token") or "0" * 32))
@@ -114,10 +132,30 @@ def _step_to_sign(call: Mapping[str, Any], family: Family, venue: Venue) -> Step
             asks = family.account_stream().plan(frozenset(), [Topic(Channel.ACCOUNT)], [])
             named = [ask for ask in asks if "balance" in str(ask.payload)]
             return named[0] if named and call["op"].endswith("balances") else asks[0]
+        case "amend":
+            return _change(_flow(call, family, venue), call, instrument_for(call, family, venue))
     steps = [step for _, step in walk(lambda: _flow(call, family, venue))]
     if not steps:
         return next(_flow(call, family, venue))  # raises what the walk met
     return next((step for step in steps if step.security is not Security.NONE), steps[0])
+
+
+def _change(flow: Flow[Any], call: Mapping[str, Any], instrument: Instrument) -> Step:
+    """The request that changes an order. Where the order is asked for first, it is one that rests untouched."""
+    step = next(flow)
+    resting = OrderUpdate(
+        wire=instrument.wire,
+        venue_id=str(call.get("order_id", "")),
+        client_id=call.get("client_id", ""),
+        status=OrderStatus.OPEN,
+        amount=Decimal(call["amount"]) if "amount" in call else UNSET,
+        filled=Decimal(0),
+    )
+    for _ in range(LONGEST):
+        if step.effect is not Effect.READ:
+            break
+        step = flow.send(resting)
+    return step
 
 
 def _dial_with(family: Family, key: str) -> Dial:

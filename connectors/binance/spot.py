@@ -124,7 +124,8 @@ class SpotTrading(Trading):
         weight = 80 if len(instruments) > 100 or not instruments else 2 if len(instruments) <= 20 else 40
         names = msgspec.json.encode([instrument.wire for instrument in instruments]).decode()
         params = (("symbols", names),) if 0 < len(instruments) <= 100 else ()
-        return once(_get("/api/v3/ticker/24hr", weight, lambda body: [rows.ticker(row) for row in body], *params))
+        read = lambda body: [rows.ticker(row) for row in (body if isinstance(body, list) else [body])]  # noqa: E731 - a symbol alone
+        return once(_get("/api/v3/ticker/24hr", weight, read, *params))
 
     # account
 

@@ -408,7 +408,7 @@ def _order_events(row: Any, time: int | None) -> list[Event]:
         client_id=row["c"],
         status=rows.STATUS[row["X"]],
         side=Side(row["S"].lower()),
-        kind=KINDS.get(row.get("ot") or row["o"], OrderKind.LIMIT),
+        kind=KINDS.get(row.get("ot") or row["o"], UNSET),
         tif=rows.TIF.get(row["f"], TimeInForce.GTC),
         price=rows.given(row["p"]),
         trigger=rows.given(row.get("sp")),

@@ -39,6 +39,7 @@ from connectors.model import Market
 from connectors.spelling import Spelling, split
 
 _REST = ("https://www.bitmex.com", "https://testnet.bitmex.com")
+_QUOTES = ("USDT", "USDC", "USD", "EUR")  # no TUSD, in which XBTUSD would end
 _SOCKET = ("wss://ws.bitmex.com/realtime", "wss://ws.testnet.bitmex.com/realtime")
 
 
@@ -52,9 +53,10 @@ def _wire(base: str, quote: str) -> str:
 
 
 def _pair(wire: str) -> tuple[str, str] | None:
-    """XBTUSD -> (BTC, USD). Dated and other names do not tell without the list."""
-    found = split(wire)
-    if found is None or not found[0].isalnum():
+    """XBTUSD -> (BTC, USD), XBT_USDT -> (BTC, USDT). Dated and other names do not tell without the list."""
+    base, mark, quote = wire.partition("_")
+    found = (base, quote) if mark else split(wire, _QUOTES)
+    if found is None or not all(name.isalnum() for name in found):
         return None
     base, quote = ("BTC" if name == "XBT" else name for name in found)
     return base, quote

@@ -184,6 +184,8 @@ class BitmexTrading(Trading):
                 body["timeInForce"] = _TIFS[order.tif]
         if order.client_id:
             body["clOrdID"] = order.client_id
+        if facts.get("text"):
+            body["text"] = facts["text"]  # a note of the sender's
         return once(_private("POST", "/order", rows.order, body=body, effect=Effect.PLACE))
 
     def cancel(self, order: OrderRef, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
@@ -220,6 +222,8 @@ class BitmexTrading(Trading):
             body["orderQty"] = number(amount)
         if isinstance(price, Decimal):
             body["price"] = number(price)
+        if facts.get("text"):
+            body["text"] = facts["text"]
         return once(_private("PUT", "/order", rows.order, body=body, effect=Effect.AMEND))
 
     def order(self, order: OrderRef, facts: Mapping[str, Any]) -> Flow[OrderUpdate]:

@@ -277,7 +277,7 @@ def placed(order: OrderRequest, body: Mapping[str, Any]) -> OrderUpdate:
         venue_id=row["order_id"],
         client_id=row.get("client_order_id") or order.client_id,
         status=OrderStatus.PENDING,
-        side=order.side,
+        side=Side(row["side"].lower()) if row.get("side") else order.side,
         kind=order.kind,
     )
 

@@ -27,10 +27,11 @@ from connectors.contract import (
 )
 from connectors.kraken.account import KrakenAccountStream
 from connectors.kraken.market import DEPTH, INTERVALS, KrakenMarketStream, checksum
+from connectors.kraken.names import pair_of
 from connectors.kraken.signing import KrakenSigner
 from connectors.kraken.trading import BALANCES, COUNTER, ENGINE, PUBLIC, KrakenTrading, client_id
 from connectors.model import Market, OrderKind
-from connectors.spelling import separated
+from connectors.spelling import Spelling
 
 
 def _ping(stamp: Stamp) -> str:
@@ -92,7 +93,7 @@ SPOT = Family(
     ),
     polls={"balances": 15.0},  # the stream tells totals only, not what orders hold
     serial=True,
-    spelling=separated("/"),
+    spelling=Spelling(wire=lambda base, quote: f"{base}/{quote}", pair=pair_of),
 )
 
 VENUE = Venue(

@@ -5,14 +5,18 @@ Source: AssetPairs and Assets of the REST API. Prefixes are never stripped by ru
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.model import Instrument
+from connectors.spelling import split
 
 _TODAY = {"XBT": "BTC", "XDG": "DOGE"}
 _OLD = {new: old for old, new in _TODAY.items()}
+_OLD_PAIR = re.compile("X([A-Z]{3})[XZ]([A-Z]{3})")  # XXBTZUSD, XETHXXBT: ids of the first years
+_QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "AUD", "CAD", "CHF", "JPY", "DAI", "XBT", "ETH")
 
 
 def today(asset: str) -> str:
@@ -30,6 +34,16 @@ def rest_pair(instrument: Instrument) -> str:
     """A pair's name over REST: its altname where the list was read, else as altnames are made."""
     found = instrument.extra.get("pair")
     return found or _OLD.get(instrument.base, instrument.base) + _OLD.get(instrument.quote, instrument.quote)
+
+
+def pair_of(name: str) -> tuple[str, str] | None:
+    """Base and quote of a pair's name where no list is at hand: BTC/USD, XBTUSD and XXBTZUSD are BTC, USD."""
+    base, mark, quote = name.partition("/")
+    found: tuple[str, str] | None = (base, quote) if mark and base and quote and "/" not in quote else None
+    if not mark:
+        old = _OLD_PAIR.fullmatch(name)
+        found = (old[1], old[2]) if old else split(name, _QUOTES)
+    return (today(found[0].upper()), today(found[1].upper())) if found else None
 
 
 @dataclass(frozen=True, slots=True)

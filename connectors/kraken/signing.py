@@ -207,6 +207,8 @@ def result_of(answer: Answer, effect: Effect) -> Any:
 
 def result_of_frame(payload: Any, effect: Effect) -> Any:
     """`result` of a socket's answer; raises what `success: false` means."""
+    if "success" not in payload and "error" not in payload:
+        raise Unintelligible("this is no answer")
     if payload.get("success") is not True or "error" in payload:
         raise refusal(str(payload.get("error", "refused without a reason")), effect)
     return payload.get("result") or {}

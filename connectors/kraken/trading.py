@@ -179,7 +179,8 @@ class KrakenTrading(Trading):
             read = lambda result: placed(result["order_id"])  # noqa: E731 - the reader beside its request
             return once(_ask("add_order", _frame_fields(order), read, Effect.PLACE, costs, late=True))
         read = lambda result: placed(result["txid"][0])  # noqa: E731 - the reader beside its request
-        return once(_private("AddOrder", read, *_form_fields(order), effect=Effect.PLACE, costs=costs, late=True))
+        fields = _form_fields(order) + ([("validate", "true")] if facts.get("validate") else [])  # checked, not placed
+        return once(_private("AddOrder", read, *fields, effect=Effect.PLACE, costs=costs, late=True))
 
     def cancel(self, order: OrderRef, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
         """CancelOrder or cancel_order. Young orders are dear to cancel."""

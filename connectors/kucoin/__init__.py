@@ -56,7 +56,7 @@ def _spot_used(headers: Mapping[str, str]) -> Iterable[tuple[str, float]]:
 
 
 def _pair(wire: str) -> tuple[str, str] | None:
-    found = split(wire.removesuffix("M"))
+    found = split(wire.removesuffix("M"), ("USDT", "USDC", "USD"))  # no TUSD, in which XBTUSDM would end
     return (coin(found[0]), found[1]) if found else None
 
 

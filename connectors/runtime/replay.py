@@ -7,6 +7,7 @@ A row of a socket belongs to the family and role whose endpoint has the row's ho
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -59,20 +60,42 @@ class BookReport:
 
 @dataclass(slots=True)
 class ReplayReport:
-    """Of a whole recording. `unmatched` counts rows of hosts that the venue does not name."""
+    """Of a whole recording. `unmatched` counts rows of hosts that the venue does not name (`strangers`); `received` the frames."""
 
     venue: str
     rows: int = 0
     not_understood: int = 0
     unmatched: int = 0
     trades: int = 0
+    received: int = 0
+    strangers: set[str] = field(default_factory=set)
     books: dict[str, BookReport] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """Why the recording could not be read at all; "" if something of it was."""
+        if self.books or self.trades or not self.received:
+            return ""
+        if self.unmatched:
+            return (
+                f"nothing in this recording could be read: {self.unmatched} of {self.rows} rows are of addresses "
+                f"that the connector for {self.venue} does not use ({', '.join(sorted(self.strangers))})"
+            )
+        if self.not_understood:
+            return (
+                f"nothing in this recording could be read: {self.not_understood} of {self.received} frames are of "
+                f"a protocol that the connector for {self.venue} does not speak"
+            )
+        return ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        facts = asdict(self)
+        del facts["strangers"]
+        return facts | ({"problem": self.problem} if self.problem else {})
 
 
+_VERSION = re.compile("/v[0-9]+/")
 _Top: TypeAlias = tuple[tuple[float, float] | None, tuple[float, float] | None]
 
 
@@ -120,13 +143,18 @@ class Replay:
             self._streams.pop(row.conn, None)
             self._stream(row)
         elif row.dir == "in":
+            self.report.received += 1
             found = self._stream(row)
             if found is None:
-                self.report.unmatched += 1
+                self._stranger(row)
                 return
             family, stream = found
             for event in stream.receive(row.frame):
                 self._event(family, event, row.ts)
+
+    def _stranger(self, row: Row) -> None:
+        self.report.unmatched += 1
+        self.report.strangers.add(urlsplit(row.url).hostname or row.url)
 
     def finish(self) -> ReplayReport:
         """The report as of now."""
@@ -189,14 +217,14 @@ class Replay:
     def _http(self, row: Row) -> None:
         found = self._family_of(row.url, "http")
         if found is None:
-            self.report.unmatched += 1
+            self._stranger(row)
             return
         parts = urlsplit(row.url)
         values = {value for _, value in parse_qsl(parts.query)} | set(parts.path.split("/"))
         answer = Answer(200, row.data.encode(), {name.lower(): value for name, value in (row.headers or {}).items()})
         for family in self.venue.families:
             call = _first_call(family.trading.instruments())
-            if call is not None and self._same_address(family, call, parts.hostname, parts.path):
+            if call is not None and self._same_address(family, call, parts.hostname, parts.path, any_version=True):
                 self._learn_instruments(call, answer)
                 return
         for (name, wire), instrument in list(self._by_wire.items()):
@@ -214,9 +242,13 @@ class Replay:
                 return
 
     @staticmethod
-    def _same_address(family: Family, call: Call, host: str | None, path: str) -> bool:
+    def _same_address(family: Family, call: Call, host: str | None, path: str, *, any_version: bool = False) -> bool:
+        """`any_version`: an older recording may have asked /v1/ for what /v2/ tells today."""
         base = urlsplit(family.url(call.endpoint))
-        return base.hostname == host and base.path + call.path == path
+        ours = base.path + call.path
+        if any_version:
+            ours, path = _VERSION.sub("/", ours), _VERSION.sub("/", path)
+        return base.hostname == host and ours == path
 
     def _learn_instruments(self, call: Call, answer: Answer) -> None:
         try:
@@ -232,19 +264,20 @@ class Replay:
                 book.instrument = instrument
 
     def _instrument(self, family: Family, wire: str) -> Instrument:
-        """The instrument, or a nameless stand-in where the recording has no list of instruments."""
+        """The instrument, or a stand-in by its name alone where the recording has no list of instruments."""
         found = self._by_wire.get((family.name, wire))
         if found is None:
             market = next(iter(sorted(family.markets))) if family.markets else Market.SPOT
+            base, quote = family.spelling.pair(wire) or (wire, "")
             found = Instrument(
                 venue=self.venue.slug,
                 family=family.name,
                 market=market,
-                symbol=wire,
+                symbol=family.spelling.symbol(wire),
                 wire=wire,
-                base=wire,
-                quote="",
-                settle="",
+                base=base,
+                quote=quote,
+                settle=quote,
                 tick=Decimal("0.00000001"),
                 size=SizeRule(),
                 price_digits=decimals(Decimal("0.00000001")),

@@ -71,6 +71,19 @@ def test_a_file_that_is_no_recording_is_named_with_its_line(tmp_path: Path) -> N
     assert "line 1" in done.stderr
 
 
+def test_a_recording_that_cannot_be_read_at_all_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "old.jsonl"
+    rows = [
+        {"ts": 1.0, "conn": "a", "dir": "open", "url": "wss://old.kraken.com", "data": ""},
+        {"ts": 2.0, "conn": "a", "dir": "in", "url": "wss://old.kraken.com", "data": "{}"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = fathom("replay", str(path), "--venue", "kraken", "--headless", "--json", home=tmp_path)
+    assert done.returncode == 2
+    assert "old.kraken.com" in done.stderr
+    assert "nothing in this recording" in json.loads(done.stdout)["problem"]
+
+
 def test_doctor_tells_versions_folders_and_the_keyring(tmp_path: Path) -> None:
     found = json.loads(fathom("doctor", "--json", home=tmp_path).stdout)
     assert found["versions"]["PySide6-Essentials"].startswith("6.1")

@@ -228,3 +228,69 @@ def test_the_market_chooses_between_families_that_spell_alike() -> None:
     assert spot
     (nothing,) = json.loads(decode_line(load("binance"), line, 1, Market("future")))["events"]
     assert nothing["kind"] == "control"
+
+
+def told(slug: str, frame: Any, **more: Any) -> list[dict[str, Any]]:
+    line = json.dumps({"frame": frame if isinstance(frame, str) else json.dumps(frame), **more})
+    events: list[dict[str, Any]] = json.loads(decode_line(load(slug), line, 1))["events"]
+    return events
+
+
+@pytest.mark.parametrize(
+    ("slug", "wire", "symbol"),
+    [
+        ("bitmex", "XBTUSD", "BTC-USD"),
+        ("bitmex", "XBTUSDT", "BTC-USDT"),
+        ("bitmex", "DOTUSDT", "DOT-USDT"),
+        ("bitmex", "XBT_USDT", "BTC-USDT"),
+        ("bitmex", "XBTU26", "XBTU26"),
+        ("kucoin", "XBTUSDM", "BTC-USD"),
+        ("kucoin", "XBTUSDTM", "BTC-USDT"),
+        ("kraken", "BTC/USD", "BTC-USD"),
+        ("kraken", "XBT/USD", "BTC-USD"),
+        ("kraken", "XBTUSDT", "BTC-USDT"),
+        ("kraken", "XXBTZUSD", "BTC-USD"),
+        ("kraken", "XDGUSD", "DOGE-USD"),
+    ],
+)
+def test_an_instrument_is_named_by_its_assets(slug: str, wire: str, symbol: str) -> None:
+    assert load(slug).families[-1].spelling.symbol(wire) == symbol
+
+
+def test_what_only_our_stand_ins_said_is_not_told() -> None:
+    placed = {"method": "add_order", "req_id": 1, "result": {"order_id": "OXM2QD-EALR2-YBAVEU"}, "success": True}
+    (event,) = told("kraken", placed)
+    assert (event["id"], event["symbol"], event["status"]) == ("OXM2QD-EALR2-YBAVEU", None, "pending")
+    assert "client_id" not in event
+    (event,) = told("kraken", placed | {"method": "cancel_order"})
+    assert "status" not in event  # it is not the answer to an order that was placed
+    amended = {"error": [], "result": {"amend_id": "TJSMEH-AA67V-YUSQ6O"}}
+    (event,) = told("kraken", amended, http="/0/private/AmendOrder")
+    assert not {"price", "amount", "id"} & set(event)
+
+
+def test_a_request_is_not_taken_for_a_refusal() -> None:
+    request = {"method": "add_order", "params": {"symbol": "BTC/USD", "token": "t"}, "req_id": 42}
+    assert "error" not in {event["kind"] for event in told("kraken", request)}
+
+
+def test_bars_have_the_interval_of_their_address() -> None:
+    body = [[60000, "1", "2", "0.5", "1.5", "10", 119999, "15", 3, "5", "7", "0"]]
+    path = "/api/v3/klines?symbol=BTCUSDT"
+    assert [row["interval"] for row in told("binance", body, http=path + "&interval=5m")] == ["5m"]
+    assert [row["kind"] for row in told("binance", body, http=path)] == ["candle"]
+    assert "interval" not in told("binance", body, http=path)[0]
+
+
+def test_an_address_that_is_none_is_an_error_of_its_line() -> None:
+    assert [event["kind"] for event in told("binance", "{}", http="GET https://[bad/api")] == ["error"]
+
+
+def test_a_status_that_only_we_tried_is_no_word_of_the_venue() -> None:
+    body = {"XBTUSD": {"makerFee": 0.0005, "takerFee": 0.0005}}
+    assert [event["kind"] for event in told("bitmex", body, http="/api/v1/user/commission")] == ["unknown"]
+
+
+def test_what_is_not_understood_shows_the_frame_as_it_came() -> None:
+    frame = '{"op": "subscribe", "args":["x"]}'
+    assert [event["frame"] for event in told("bitmex", frame)] == [frame]

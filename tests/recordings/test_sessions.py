@@ -58,3 +58,16 @@ def test_no_recording_sample_or_vector_of_an_implemented_venue_is_left_out(venue
         assert (here / f"test_samples_{slug}.py").exists()
     if (venues_dir / slug / "vectors.json").exists():
         assert (here / "signatures" / f"{slug}.py").exists()
+
+
+def test_books_have_the_names_of_their_assets_today(venues_dir: Path) -> None:
+    spot = replay(venues_dir / "kucoin" / "session-spot-classic-2021-04.jsonl.gz", load("kucoin"))
+    assert "BSV-USDT" in {book.symbol for book in spot.books.values()}  # listed as BCHSV-USDT
+    bare = replay(venues_dir / "kraken" / "session-v2-20260816.jsonl.gz", load("kraken"))  # without a list
+    assert {book.symbol for book in bare.books.values()} == {"BTC-USD", "MINA-GBP"}
+
+
+def test_a_recording_of_another_product_is_told_so(venues_dir: Path) -> None:
+    report = replay(venues_dir / "binance" / "session-coinm-2021-07-22.jsonl.gz", load("binance"))
+    assert not report.books
+    assert "dstream.binance.com" in report.problem

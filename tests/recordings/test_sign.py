@@ -21,12 +21,11 @@ REFUSED = [
     ("kraken", "no operation is called 'cancel_batch'"),
     ("kraken", "no operation is called 'place_batch'"),
     ("kucoin", "this needs an API key"),
+    ("kucoin", "unified accounts are not traded on"),
 ]
 # (venue, vector): another request than its maker's, and why.
 OTHERS = {
-    ("kucoin", "UTA place limit buy"): "of unified accounts, which the connector does not trade on",
     ("kucoin", "cancel by client id, synchronous"): "the form that does not wait is used",
-    ("kucoin", "amend by order id"): "what is left of the order is asked for first",
 }
 
 
@@ -47,3 +46,21 @@ def test_a_vectors_call_becomes_its_request(slug: str, entry: dict[str, Any]) ->
     ours, theirs = urlsplit(answer["url"]), urlsplit(entry["expect"]["url"])
     assert answer["method"] == entry["expect"]["method"]
     assert (ours.scheme, ours.netloc, ours.path) == (theirs.scheme, theirs.netloc, theirs.path)
+
+
+def test_what_a_call_says_is_sent() -> None:
+    key = {"key": "k", "secret": "c2VjcmV0", "passphrase": "p"}
+
+    def body(slug: str, **call: Any) -> Any:
+        entry = {"call": {"side": "buy", "type": "limit", "price": "2", **call}, "credentials": key, "timestamp_ms": 1}
+        return json.loads(sign_line(load(slug), json.dumps(entry), 1))["body"]
+
+    placed = {"op": "place", "symbol": "BTC-USDT", "client_id": "c1"}
+    perp = json.loads(body("kucoin", **placed, market="perp", amount="10", leverage="5", margin_mode="CROSS"))
+    assert (perp["leverage"], perp["marginMode"], perp["size"]) == (5, "CROSS", 10)
+    assert json.loads(body("kucoin", op="amend", symbol="BTC-USDT", order_id="67", amount="0.02")) == {
+        "symbol": "BTC-USDT", "orderId": "67", "newPrice": "2", "newSize": "0.02",
+    }  # fmt: skip
+    assert "validate=true" in body("kraken", **placed, amount="1", validate=True)
+    assert "validate" not in body("kraken", **placed, amount="1")
+    assert json.loads(body("bitmex", **placed, contracts=100, text="t"))["text"] == "t"
