@@ -536,8 +536,8 @@ class Window(QMainWindow):
         """Bring a panel to the front, wherever it is."""
         dock = self._docks[panel_id]
         if dock.isClosed() or dock.dockAreaWidget() is None:
-            self.docks.addDockWidget(ads.DockWidgetArea.BottomDockWidgetArea, dock)
             dock.toggleView(True)
+            self.docks.addDockWidget(ads.DockWidgetArea.BottomDockWidgetArea, dock)
         dock.setAsCurrentTab()
         dock.raise_()
 

@@ -171,6 +171,18 @@ def test_the_state_of_an_order_is_visible_in_a_window_of_1280(
     play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))
 
 
+def test_a_panel_that_is_opened_in_another_workspace_has_its_title(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        window.show_workspace("Connectors")
+        window.open_panel("journal")
+        dock = window._docks["journal"]
+        await until(lambda: dock.isVisible() and dock.tabWidget().isVisible(), "the panel under its title")
+
+    play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))
+
+
 def nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings under which no account starts."""
     monkeypatch.setenv("FATHOM_HOME", str(home))

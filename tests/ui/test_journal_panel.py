@@ -144,8 +144,8 @@ def test_an_orders_whole_life_is_shown_with_times_and_the_raw_reasons(play: Call
         assert "balance is insufficient (-2010)" in panel.life.rows.rows[1].text
         texts = [panel.orders.rows.index(2, column).data() for column in range(9)]
         assert texts[-1] == "fa-1 fa-1b"
-        assert "Filled" in texts[7]
-        assert texts[5] == "61 999.00" or "999" in texts[5]
+        assert texts[2] == "Filled"
+        assert texts[6] == "61 999.00" or "999" in texts[6]
 
     play(scenario)
 

@@ -88,6 +88,14 @@ def _of(read: Callable[[Order], str]) -> Callable[[Entry], str]:
 ORDERS = (
     Column("Placed, UTC", lambda e: clock(e.record.created), "text", 150, sort=lambda e: -e.record.created),
     Column("Instrument", lambda e: e.record.instrument.rpartition(":")[2], "strong", 100),
+    Column(
+        "State",
+        lambda e: STATE_WORDS[e.state] + (", elsewhere" if e.record.external else ""),
+        "state",
+        130,
+        colour=lambda e: "warn" if e.state is OrderState.UNKNOWN else "text.tertiary",
+        extra=lambda e: STATE_SHAPES[e.state],
+    ),
     Column("Account", lambda e: account_name(e.record.account), "text", 120),
     Column(
         "Side",
@@ -99,21 +107,13 @@ ORDERS = (
     Column("Amount", _of(lambda o: _number(o.amount or o.quote_amount, o.instrument.size_digits)), "number", 100),
     Column("Price", _of(lambda o: _number(o.price, o.instrument.price_digits)), "number", 90),
     Column("Filled", _of(lambda o: _number(o.filled, o.instrument.size_digits)), "number", 90),
-    Column(
-        "State",
-        lambda e: STATE_WORDS[e.state] + (", elsewhere" if e.record.external else ""),
-        "state",
-        130,
-        colour=lambda e: "warn" if e.state is OrderState.UNKNOWN else "text.tertiary",
-        extra=lambda e: STATE_SHAPES[e.state],
-    ),
     Column("Client ids", lambda e: " ".join(e.record.client_ids), "mono", 230),
 )
 LIFE = (
     Column("Time, UTC", lambda s: clock(s.time), "text", 150, sort=lambda s: s.number),
-    Column("What", lambda s: s.what, "strong", 130),
-    Column("State", lambda s: s.state, "text", 90, colour=lambda s: "text.secondary"),
+    Column("What", lambda s: s.what, "strong", 116),
     Column("In words", lambda s: s.text, "text", 330),
+    Column("State", lambda s: s.state, "text", 90, colour=lambda s: "text.secondary"),
     Column("As written", lambda s: s.raw, "mono", 500, colour=lambda s: "text.secondary"),
 )
 
@@ -222,7 +222,7 @@ class JournalPanel(Panel):
         split = QSplitter()
         split.addWidget(self.orders)
         split.addWidget(self.life)
-        split.setSizes([700, 560])
+        split.setSizes([520, 740])
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
