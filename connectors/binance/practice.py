@@ -18,6 +18,7 @@ from connectors.binance.practice_streams import open_stream
 from connectors.binance.practice_terms import ApiError
 from connectors.binance.practice_usdm import Usdm
 from connectors.practice.exchange import Exchange
+from connectors.practice.funds import fund
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, Key, Keys, VenuePractice, json_answer
 from connectors.practice.terms import Traded
 
@@ -28,8 +29,6 @@ class BinancePractice(VenuePractice):
     slug = "binance"
 
     def __init__(self, exchange: Exchange, credentials: Mapping[str, str] | None = None) -> None:
-        from connectors.practice.server import fund
-
         self.exchange = exchange
         self.keys = Keys()
         self.credentials = dict(credentials or {"key": secrets.token_hex(32), "secret": secrets.token_hex(32)})

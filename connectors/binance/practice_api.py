@@ -10,18 +10,16 @@ import msgspec
 from connectors.binance.practice_spot_events import spot_events
 from connectors.binance.practice_terms import ApiError, encode
 from connectors.contract import UNREADABLE
+from connectors.practice.connection import JsonConnection
 from connectors.practice.terms import AccountEvent
 
 
-class ApiConnection:
+class ApiConnection(JsonConnection):
     """The WebSocket API: requests by id, and the account's events once subscribed."""
 
     def __init__(self, product: Any, ping_every: float = 20.0) -> None:
+        super().__init__(private=True, ping_every=ping_every)
         self.product = product
-        self.out: list[str | bytes] = []
-        self.closing: int | None = None
-        self.ping_every = ping_every
-        self.private = True
         self._methods = product.api_methods()
         self._logged_in: str | None = None
         self._subscribed: dict[int, str] = {}
@@ -38,13 +36,13 @@ class ApiConnection:
             number = asked.get("id")
             result = self._do(asked["method"], asked.get("params") or {})
             product.weigh(1)
-            self._say({"id": number, "status": 200, "result": result, "rateLimits": self._limits()})
+            self.say({"id": number, "status": 200, "result": result, "rateLimits": self._limits()})
         except ApiError as error:
             body = {"id": number, "status": error.status, "error": {"code": error.code, "msg": error.text}}
-            self._say({**body, "rateLimits": self._limits()})
+            self.say({**body, "rateLimits": self._limits()})
         except UNREADABLE:
             text = "Malformed request."
-            self._say({"id": number, "status": 400, "error": {"code": -1135, "msg": text}, "rateLimits": []})
+            self.say({"id": number, "status": 400, "error": {"code": -1135, "msg": text}, "rateLimits": []})
 
     def _do(self, method: str, params: Mapping[str, Any]) -> Any:
         match method:
@@ -111,7 +109,7 @@ class ApiConnection:
 
         def hear(event: AccountEvent) -> None:
             for body in spot_events(self.product, event):
-                self._say({"subscriptionId": number, "event": body})
+                self.say({"subscriptionId": number, "event": body})
 
         self._unwatch.append(self.product.exchange.watch_account(hear, account))
         return {"subscriptionId": number}
@@ -119,7 +117,7 @@ class ApiConnection:
     def terminate(self) -> None:
         """End the subscriptions as the venue may do at any time."""
         for number in list(self._subscribed):
-            self._say({"subscriptionId": number, "event": {"e": "eventStreamTerminated", "E": self.product.now_ms}})
+            self.say({"subscriptionId": number, "event": {"e": "eventStreamTerminated", "E": self.product.now_ms}})
         self._end_subscriptions()
 
     def _end_subscriptions(self) -> None:
@@ -134,15 +132,9 @@ class ApiConnection:
             {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": used}
         ]
 
-    def tick(self, now_ms: int) -> None:
-        """Nothing is due by time here."""
-
     def closed(self) -> None:
         """Gone."""
         self._end_subscriptions()
-
-    def _say(self, value: Any) -> None:
-        self.out.append(encode(value).decode())
 
 
 def _plain(value: Any) -> str:

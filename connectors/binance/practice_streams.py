@@ -11,6 +11,7 @@ import msgspec
 from connectors.binance.practice_rest import Rest
 from connectors.binance.practice_terms import INTERVALS, encode
 from connectors.contract import UNREADABLE
+from connectors.practice.connection import JsonConnection
 from connectors.practice.exchange import Exchange
 from connectors.practice.listings import Listing
 from connectors.practice.protocol import Connection, HttpAnswer, Keys
@@ -245,20 +246,21 @@ class Product(Rest):
             self.publish(f"{symbol.lower()}@trade", {"e": "trade", **head, **single})
 
 
-class StreamConnection:
+class StreamConnection(JsonConnection):
     """A public stream connection, or USD-M's private one."""
 
-    private = False
-
     def __init__(
-        self, product: Product, *, combined: bool, allowed: Callable[[str], bool] = lambda stream: True
+        self,
+        product: Product,
+        *,
+        combined: bool,
+        allowed: Callable[[str], bool] = lambda stream: True,
+        private: bool = False,
     ) -> None:
+        super().__init__(private=private, ping_every=180.0 if product.futures else 20.0)
         self.product = product
         self.combined = combined
         self.streams: set[str] = set()
-        self.out: list[str | bytes] = []
-        self.closing: int | None = None
-        self.ping_every = 180.0 if product.futures else 20.0
         self._allowed = allowed
         self._stamps: list[int] = []
         product.sockets.add(self)
@@ -276,7 +278,7 @@ class StreamConnection:
         try:
             self._request(msgspec.json.decode(frame))
         except UNREADABLE:  # no JSON, or of a shape that is not documented
-            self._say({"error": {"code": 3, "msg": "Invalid JSON: expected value at line 1 column 1"}})
+            self.say({"error": {"code": 3, "msg": "Invalid JSON: expected value at line 1 column 1"}})
 
     def _request(self, asked: Any) -> None:
         method, names, number = asked["method"], asked.get("params") or [], asked.get("id")
@@ -284,7 +286,7 @@ class StreamConnection:
         match method:
             case "SUBSCRIBE":
                 if any(not isinstance(name, str) or ("@" not in name and not name.startswith("!")) for name in names):
-                    self._say({"error": {"code": 2, "msg": "Invalid request: invalid stream"}, "id": number})
+                    self.say({"error": {"code": 2, "msg": "Invalid request: invalid stream"}, "id": number})
                     return
                 self.streams.update(names)
                 self.product.begin(names)
@@ -301,19 +303,13 @@ class StreamConnection:
             case "GET_PROPERTY":
                 result = self.combined
             case _:
-                self._say({"code": 2, "msg": f"Invalid request: unknown variant {method}"})
+                self.say({"code": 2, "msg": f"Invalid request: unknown variant {method}"})
                 return
-        self._say({"result": result, "id": number})
-
-    def tick(self, now_ms: int) -> None:
-        """The product publishes for all."""
+        self.say({"result": result, "id": number})
 
     def closed(self) -> None:
         """Gone."""
         self.product.sockets.discard(self)
-
-    def _say(self, value: Any) -> None:
-        self.out.append(encode(value).decode())
 
 
 def open_stream(

@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.binance.practice_api import ApiConnection
 from connectors.binance.practice_streams import StreamConnection, open_stream
-from connectors.binance.practice_terms import ApiError, encode
+from connectors.binance.practice_terms import ApiError
 from connectors.binance.practice_usdm_account import UsdmAccount
 from connectors.binance.practice_usdm_events import usdm_events
 from connectors.practice.exchange import Exchange
@@ -167,10 +167,8 @@ class Usdm(UsdmAccount):
 class PrivateConnection(StreamConnection):
     """USD-M's private socket: everything of one account, unwrapped on `/ws`."""
 
-    private = True
-
     def __init__(self, product: Usdm, account: str, key: str, *, combined: bool) -> None:
-        super().__init__(product, combined=combined)
+        super().__init__(product, combined=combined, private=True)
         self.account = account
         self.key = key
         self._usdm = product
@@ -191,7 +189,7 @@ class PrivateConnection(StreamConnection):
             self._send({"e": "listenKeyExpired", "E": now_ms, "listenKey": self.key})
 
     def _send(self, body: Any) -> None:
-        self.out.append(encode({"stream": self.key, "data": body} if self.combined else body).decode())
+        self.say({"stream": self.key, "data": body} if self.combined else body)
 
     def closed(self) -> None:
         """Gone."""

@@ -21,6 +21,7 @@ from connectors.bitmex.practice_rows import CURRENCIES, ORDER_TYPES, Rows, encod
 from connectors.bitmex.practice_stream import BINS, ApiError, RealtimeConnection, Tables
 from connectors.model import EndReason, Market, OrderStatus, Side, TimeInForce, Unit
 from connectors.practice.exchange import Exchange
+from connectors.practice.funds import fund
 from connectors.practice.listings import BIPS, Listing
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, Key, Keys, VenuePractice
 from connectors.practice.terms import (
@@ -95,8 +96,6 @@ class BitmexPractice(VenuePractice):
     )
 
     def __init__(self, exchange: Exchange, credentials: Mapping[str, str] | None = None) -> None:
-        from connectors.practice.server import fund
-
         self.exchange = exchange
         self.now_ms = exchange.now_ms
         self.keys = Keys()

@@ -15,6 +15,7 @@ import msgspec
 from connectors.bitmex.practice_rows import ACCOUNTS, CURRENCIES, Rows, encode, stamp, symbol_of
 from connectors.contract import UNREADABLE
 from connectors.model import OrderStatus
+from connectors.practice.connection import JsonConnection
 from connectors.practice.exchange import Exchange
 from connectors.practice.listings import Listing
 from connectors.practice.terms import (
@@ -420,21 +421,18 @@ def _news(before: Mapping[str, Any], row: Mapping[str, Any], always: Iterable[st
     return {name: value for name, value in row.items() if name in named or before.get(name) != value}
 
 
-class RealtimeConnection:
+class RealtimeConnection(JsonConnection):
     """One socket. `private` once it has proven an account."""
 
     def __init__(self, tables: Tables, account: str | None, path: str) -> None:
+        super().__init__(private=account is not None)
         self.tables = tables
         self.account = account
-        self.private = account is not None
         self.topics: set[str] = set()
-        self.out: list[str | bytes] = []
-        self.closing: int | None = None
-        self.ping_every = 0.0
         self._path = path
         self._turn = 0
         tables.sockets.add(self)
-        self._say(
+        self.say(
             {
                 "info": "Welcome to the BitMEX Realtime API.",
                 "version": "2021-07-14T01:26:29.000Z",
@@ -457,7 +455,7 @@ class RealtimeConnection:
             asked = msgspec.json.decode(frame)
             op, args = asked["op"], asked.get("args", [])
         except UNREADABLE:
-            self._say({"status": 400, "error": "Unrecognized request.", "meta": {}})
+            self.say({"status": 400, "error": "Unrecognized request.", "meta": {}})
             return
         try:
             match op:
@@ -466,19 +464,19 @@ class RealtimeConnection:
                         self._topic(op, str(name), asked)
                 case "authKeyExpires":
                     self._login(args)
-                    self._say({"success": True, "request": asked})
+                    self.say({"success": True, "request": asked})
                 case "cancelAllAfter":
                     if self.account is None:
                         raise ApiError(401, "Please authenticate first.")
-                    self._say({**self.tables.owner.arm(self.account, int(args)), "request": asked})
+                    self.say({**self.tables.owner.arm(self.account, int(args)), "request": asked})
                 case "help":
                     self.out.append(_HELP)
                 case _:
                     raise ApiError(400, f"Unrecognized operation: {op}")
         except ApiError as error:
-            self._say({"status": error.status, "error": error.text, "meta": {}, "request": asked})
+            self.say({"status": error.status, "error": error.text, "meta": {}, "request": asked})
         except (TypeError, ValueError):
-            self._say({"status": 400, "error": f"Invalid arguments for {op}.", "meta": {}, "request": asked})
+            self.say({"status": 400, "error": f"Invalid arguments for {op}.", "meta": {}, "request": asked})
 
     def _login(self, args: Any) -> None:
         if self.account is not None:
@@ -495,7 +493,7 @@ class RealtimeConnection:
             raise ApiError(400, f"Unknown or expired symbol: {symbol}")
         if op == "unsubscribe":
             self.topics.discard(name)
-            self._say({"success": True, "unsubscribe": name, "request": asked})
+            self.say({"success": True, "unsubscribe": name, "request": asked})
             return
         if table in PRIVATE and self.account is None:
             raise ApiError(401, "User requested an account-locked subscription but no authorization was provided.")
@@ -506,14 +504,12 @@ class RealtimeConnection:
         said = [{"success": True, "subscribe": name, "request": asked}, image]
         self._turn += 1
         for body in said if self._turn % 2 else reversed(said):
-            self._say(body)
-
-    def tick(self, now_ms: int) -> None:
-        """The tables publish for all."""
+            self.say(body)
 
     def closed(self) -> None:
         """Gone."""
         self.tables.sockets.discard(self)
 
-    def _say(self, value: Any) -> None:
+    def say(self, value: Any) -> None:
+        """Decimals are JSON numbers here."""
         self.out.append(encode(value).decode())

@@ -26,6 +26,7 @@ from msgspec import structs
 
 from connectors.model import InstrumentStatus, Side, plain
 from connectors.practice.exchange import Exchange
+from connectors.practice.funds import fund
 from connectors.practice.listings import Listing
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, VenuePractice, json_answer
 from connectors.practice.terms import PublicTrade
@@ -153,7 +154,6 @@ class CoinbasePractice(VenuePractice):
     def __init__(self, exchange: Exchange, credentials: Mapping[str, str] | None = None) -> None:
         from connectors.coinbase.practice_orders import Orders
         from connectors.coinbase.practice_stream import Streams
-        from connectors.practice.server import fund
 
         self.exchange = exchange
         self.now_ms = exchange.now_ms

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from connectors.coinbase.practice import ApiError, encode, portfolio, rfc3339, trade_row
+from connectors.coinbase.practice import ApiError, portfolio, rfc3339, trade_row
 from connectors.coinbase.practice_orders import (
     after_fees,
     cancel_word,
@@ -24,6 +24,7 @@ from connectors.coinbase.practice_orders import (
 )
 from connectors.contract import UNREADABLE
 from connectors.model import plain
+from connectors.practice.connection import JsonConnection
 from connectors.practice.terms import AccountEvent, Order, OrderChanged, PublicTrade, Traded
 
 if TYPE_CHECKING:
@@ -58,18 +59,14 @@ class Streams:
                 stream.traded(product, event.trade)
 
 
-class Stream:
+class Stream(JsonConnection):
     """One connection. Subscriptions are by channel, under the ids that the client used; data comes under the main one."""
 
-    ping_every = 20.0
-
     def __init__(self, streams: Streams, *, private: bool) -> None:
+        super().__init__(private=private, ping_every=20.0)
         self.streams = streams
         self.venue = streams.venue
         self.exchange = streams.venue.exchange
-        self.private = private
-        self.out: list[str | bytes] = []
-        self.closing: int | None = None
         self._number = 0
         self._channels: dict[str, set[str]] = {}
         self._books: dict[str, int] = {}
@@ -157,7 +154,7 @@ class Stream:
         self._say("subscriptions", [{"subscriptions": active}])
 
     def _refuse(self, text: str) -> None:
-        self.out.append(encode({"type": "error", "message": text}).decode())
+        self.say({"type": "error", "message": text})
 
     # -----------------------------------------------------------------------------------------------------------------
     # What the venue says
@@ -173,7 +170,7 @@ class Stream:
         }
         self._number += 1
         self._said_at = now
-        self.out.append(encode(message).decode())
+        self.say(message)
 
     def _images(self, channel: str, products: Iterable[str]) -> None:
         for product in products:

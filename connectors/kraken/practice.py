@@ -27,6 +27,7 @@ from connectors.kraken.practice_public import PublicConnection
 from connectors.kraken.practice_socket import Hub
 from connectors.model import InstrumentStatus, Side
 from connectors.practice.exchange import Exchange
+from connectors.practice.funds import fund
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, Key, VenuePractice, json_answer
 
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
@@ -49,8 +50,6 @@ class KrakenPractice(VenuePractice):
     listings = tuple(pair.listing for pair in PAIRS)
 
     def __init__(self, exchange: Exchange, credentials: Mapping[str, str] | None = None) -> None:
-        from connectors.practice.server import fund
-
         self.exchange = exchange
         self.credentials = dict(credentials or _made_key())
         self.other = _made_key()

@@ -33,10 +33,8 @@ _FIELDS = {
 class PrivateConnection(Socket):
     """executions, balances, and the trading methods. Every frame carries the token."""
 
-    private = True
-
     def __init__(self, hub: Hub) -> None:
-        super().__init__(hub)
+        super().__init__(hub, private=True)
         self._watched: dict[str, str] = {}  # channel -> account
         self._sequence: dict[str, int] = {}
         self._totals: dict[str, Decimal] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from connectors.kraken.practice_orders import iso
 from connectors.kraken.practice_pairs import Pair
-from connectors.kraken.practice_socket import Socket, data_frame, trade_row
+from connectors.kraken.practice_socket import Hub, Socket, data_frame, trade_row
 from connectors.model import InstrumentStatus
 
 DEPTHS = (10, 25, 100, 500, 1000)
@@ -16,6 +16,9 @@ INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 
 class PublicConnection(Socket):
     """book, trade, ticker, ohlc, instrument."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub, private=False)
 
     def _subscription(self, method: str, params: Mapping[str, Any], number: Any) -> None:
         channel = params.get("channel")

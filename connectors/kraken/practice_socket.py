@@ -16,6 +16,7 @@ from connectors.contract import UNREADABLE
 from connectors.kraken.practice_books import Book
 from connectors.kraken.practice_orders import KrakenError, Orders, iso, made_id
 from connectors.kraken.practice_pairs import Pair, size
+from connectors.practice.connection import JsonConnection
 from connectors.practice.exchange import Exchange
 from connectors.practice.terms import Order, PublicTrade, Traded
 
@@ -209,16 +210,12 @@ def data_frame(channel: str, kind: str, rows: Any, **more: Any) -> str:
     return _encode({"channel": channel, "type": kind, **more, "data": rows}).decode()
 
 
-class Socket:
+class Socket(JsonConnection):
     """What both sockets do: greet, answer pings, beat once a second while anything is subscribed."""
 
-    private = False
-
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, *, private: bool) -> None:
+        super().__init__(private=private)
         self.hub = hub
-        self.out: list[str | bytes] = []
-        self.closing: int | None = None
-        self.ping_every = 0.0
         self.books: dict[str, int] = {}
         self.trades: set[str] = set()
         self.tickers: dict[str, str] = {}
@@ -234,10 +231,6 @@ class Socket:
     def subscribed(self) -> bool:
         """Whether anything is."""
         return bool(self.books or self.trades or self.tickers or self.bars)
-
-    def say(self, value: Any) -> None:
-        """Send an object."""
-        self.out.append(_encode(value).decode())
 
     def receive(self, frame: str | bytes, now_ms: int) -> None:
         """One request."""

@@ -23,6 +23,7 @@ from connectors.kucoin.practice_product import DAY, ApiError, Caller, Product, R
 from connectors.kucoin.practice_socket import PING_INTERVAL, PING_TIMEOUT, Socket
 from connectors.kucoin.practice_spot import Spot
 from connectors.practice.exchange import Exchange
+from connectors.practice.funds import fund
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, Key, Keys, VenuePractice, json_answer
 from connectors.practice.terms import AccountRules, Refusal, RefusalKind, Traded
 
@@ -38,8 +39,6 @@ class KucoinPractice(VenuePractice):
     listings = LISTINGS
 
     def __init__(self, exchange: Exchange, credentials: Mapping[str, str] | None = None) -> None:
-        from connectors.practice.server import fund
-
         self.exchange = exchange
         self.unified = False
         self.permission = "General,Spot,Futures,Transfer"

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from connectors.kucoin.practice_product import Product, encode
+from connectors.kucoin.practice_product import Product
+from connectors.practice.connection import JsonConnection
 from connectors.practice.terms import AccountEvent
 
 PING_INTERVAL, PING_TIMEOUT, SILENCE = 18_000, 10_000, 60_000  # ms
@@ -16,24 +17,22 @@ MESSAGES = (100, 10_000)  # so many in so many ms
 TOPICS_A_FRAME, TOPICS_A_SOCKET = 100, 400
 
 
-class Socket:
+class Socket(JsonConnection):
     """One connection, public or private; a private one may have public topics too."""
 
     def __init__(self, product: Product, name: str, token: str, account: str, now_ms: int) -> None:
+        super().__init__(private=bool(account))
         self.product = product
-        self.private = bool(account)
         self.token = token
         self.account = account
         self.topics: set[str] = set()
         self.mine: set[str] = set()  # private topics, asked for with privateChannel
-        self.out: list[str | bytes] = [encode({"id": name, "type": "welcome"}).decode()]
-        self.closing: int | None = None
-        self.ping_every = 0.0
         self._name = name
         self._heard_at = now_ms
         self._messages: list[int] = []
         self._unwatch = product.exchange.watch_account(self._news, account) if account else None
         product.sockets.add(self)
+        self.say({"id": name, "type": "welcome"})
 
     def receive(self, frame: str | bytes, now_ms: int) -> None:
         """ping, subscribe, unsubscribe."""
@@ -51,7 +50,7 @@ class Socket:
             return
         match kind:
             case "ping":
-                self._say({"id": number, "type": "pong", "timestamp": now_ms * 1000})
+                self.say({"id": number, "type": "pong", "timestamp": now_ms * 1000})
             case "subscribe" | "unsubscribe":
                 self._change(number, kind == "subscribe", asked)
             case _:
@@ -81,13 +80,13 @@ class Socket:
         else:
             chosen.difference_update(names)
         if asked.get("response") is True:
-            self._say({"id": number, "type": "ack"})
+            self.say({"id": number, "type": "ack"})
 
     def _news(self, event: AccountEvent) -> None:
         for topic, named, subject, data in self.product.heard(event):
             if topic in self.mine or named in self.mine:
                 message = {"topic": named, "type": "message", "subject": subject, "userId": "66f12e8befb04d0001882b49"}
-                self._say({**message, "channelType": "private", "data": data})
+                self.say({**message, "channelType": "private", "data": data})
 
     def tick(self, now_ms: int) -> None:
         """A client that does not ping is thrown out, and so is one whose token is over."""
@@ -97,7 +96,7 @@ class Socket:
             self._error(self._name, 401, "token is expired")
             self.closing = 1000
         elif now_ms - self._heard_at > SILENCE:
-            self._say({"type": "error", "code": 400, "data": "ping timeout"})
+            self.say({"type": "error", "code": 400, "data": "ping timeout"})
             self.closing = 1000
 
     def closed(self) -> None:
@@ -107,7 +106,4 @@ class Socket:
             self._unwatch()
 
     def _error(self, number: str, code: int, text: str) -> None:
-        self._say({"id": number, "type": "error", "code": code, "data": text})
-
-    def _say(self, value: Any) -> None:
-        self.out.append(encode(value).decode())
+        self.say({"id": number, "type": "error", "code": code, "data": text})

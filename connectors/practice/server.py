@@ -13,14 +13,13 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Collection
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from connectors.practice.crowd import Crowd
 from connectors.practice.exchange import Exchange
 from connectors.practice.faults import Faults
+from connectors.practice.funds import fund
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, VenuePractice
-from connectors.practice.terms import Wallet
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -30,16 +29,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 TICK = 0.04  # seconds
-FUNDS = {
-    "USDT": Decimal(1_000_000),
-    "USD": Decimal(1_000_000),
-    "USDC": Decimal(1_000_000),
-    "EUR": Decimal(1_000_000),
-    "BTC": Decimal(10),
-    "ETH": Decimal(100),
-    "SOL": Decimal(1000),
-    "BNB": Decimal(100),
-}
 
 
 class _Socket:
@@ -274,12 +263,3 @@ def practice_class(venue: Venue) -> Any:
 def make_practice(venue: Venue, exchange: Exchange, credentials: dict[str, str] | None = None) -> VenuePractice:
     """The venue's own end in front of `exchange`. Raises LookupError for a venue without one."""
     return practice_class(venue)(exchange, credentials)
-
-
-def fund(exchange: Exchange, account: str) -> None:
-    """Assets for a practice account, for buying and as collateral."""
-    exchange.open_account(account)
-    for asset, amount in FUNDS.items():
-        exchange.deposit(account, asset, amount)
-    exchange.deposit(account, "USDT", Decimal(500_000), Wallet.MARGIN)
-    exchange.deposit(account, "BTC", Decimal(10), Wallet.MARGIN)
