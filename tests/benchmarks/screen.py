@@ -27,7 +27,10 @@ def run() -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ["FATHOM_HOME"] = home
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.loud", str(RATE)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "tests.benchmarks.loud", str(RATE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert server.stdout is not None
         said = json.loads(server.stdout.readline())
