@@ -30,8 +30,7 @@ class Tape(Painted):
 
     panel_id = "tape"
     title = "Tape"
-    follows = True
-    every = 1
+    follows = True  # every second frame, in turn with the depth chart: together they would take too long
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)

@@ -57,8 +57,11 @@ class Venues(Panel):
         terminal.accounts.changed.connect(lambda _: self._fill())
 
     def frame(self, now: float) -> None:
-        """Delays move."""
-        self.table.viewport().update()
+        """Delays move, of those that run: they stand on top."""
+        for number, entry in enumerate(self.table.rows.rows):
+            if not self._running(entry):
+                break
+            self.table.update(self.table.proxy.mapFromSource(self.table.rows.index(number, 2)))
 
     def _fill(self) -> None:
         words = self.filter.text().lower().split()

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QKeyEvent,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from app.terminal import Terminal
 
 ROW = 36
+AT_ONCE = 4  # rows painted in a frame
 
 
 class _Row:
@@ -48,6 +49,7 @@ class Watchlist(Painted):
 
     panel_id = "watchlist"
     title = "Watchlist"
+    phase = 0
     chosen = Signal(str, str)
     changed_list = Signal()
 
@@ -58,6 +60,7 @@ class Watchlist(Painted):
         self.rows: list[_Row] = []
         self._hover = -1
         self._seen: tuple[object, ...] = ()
+        self._turn = 0  # the row that is looked at first
         self._first = 0  # the row on top, when there are more than fit
 
     @property
@@ -126,16 +129,23 @@ class Watchlist(Painted):
         if whole != self._seen:
             self._seen = whole
             self.update()
-        for index, row in enumerate(self.rows):
+        painted, count = 0, len(self.rows)
+        for step in range(count):
+            index = (self._turn + step) % count
+            row = self.rows[index]
             price = _last(row.feed)
             if price is not None and now - row.sampled > 20.0:
                 row.sampled = now
                 row.course.append(price)
                 row.line = None
             seen = (price, row.feed.sync.state, row.line is None)
-            if seen != row.seen:  # only rows that changed are painted again
+            if seen != row.seen:  # only rows that changed are painted again, a few a frame, each in its turn
                 row.seen = seen
+                painted += 1
                 self.update(0, (index - self._first) * ROW, self.width(), ROW)
+                if painted == AT_ONCE:
+                    self._turn = (index + 1) % count
+                    return
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Every row."""
@@ -147,8 +157,7 @@ class Watchlist(Painted):
             return
         several = len({row.feed.environment for row in self.rows}) > 1
         for index, row in enumerate(self.rows):
-            box = QRectF(0, (index - self._first) * ROW, self.width(), ROW)
-            if box.intersects(QRectF(event.rect())):
+            if event.region().intersects(QRect(0, (index - self._first) * ROW, self.width(), ROW)):
                 self._draw(painter, index, row, several=several)
         self._draw_bar(painter)
         self.draw_focus(painter)
