@@ -1,35 +1,33 @@
 """Coinbase's own end of Advanced Trade, in front of the practice exchange: hosts, keys, limits, routing, public REST.
 
 Written from the venue's documentation, not from our connector. `practice_orders` holds accounts and orders, `practice_stream`
-the two WebSockets. The institutional Exchange API, which has hosts of its own, is not played: its hosts answer that nothing is
-there. A USDC product that is an alias has no market: it is another way to pay for the dollar product's.
+the two WebSockets, `practice_keys` keys and tokens. The institutional Exchange API, which has hosts of its own, is not played:
+its hosts answer that nothing is there. A USDC product that is an alias has no market: it is another way to pay for the dollar
+product's.
 """
 
 from __future__ import annotations
 
-import base64
-import secrets
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from msgspec import structs
 
-from connectors.model import InstrumentStatus, Side, plain
+from connectors.coinbase.practice_keys import Owner, ecdsa_key, ed25519_key, part_of, public_half, unpad, verify
+from connectors.coinbase.practice_listings import LISTINGS, MAKER, NAMES, TAKER, TWINS
+from connectors.coinbase.practice_orders import Orders
+from connectors.coinbase.practice_sandbox import sandbox
+from connectors.coinbase.practice_stream import Streams
+from connectors.coinbase.practice_terms import ApiError, portfolio, queries, rfc3339, trade_row
+from connectors.model import InstrumentStatus, plain
 from connectors.practice.exchange import Exchange
 from connectors.practice.funds import fund
 from connectors.practice.listings import Listing
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, VenuePractice, json_answer
-from connectors.practice.terms import PublicTrade
 
 BASE = "/api/v3/brokerage"
 GRANULARITIES = {
@@ -42,107 +40,7 @@ GRANULARITIES = {
     "SIX_HOUR": 21600,
     "ONE_DAY": 86400,
 }
-NAMES = {
-    "BTC": "Bitcoin",
-    "ETH": "Ethereum",
-    "SOL": "Solana",
-    "XRP": "XRP",
-    "DOGE": "Dogecoin",
-    "ADA": "Cardano",
-    "LINK": "Chainlink",
-    "LTC": "Litecoin",
-    "AVAX": "Avalanche",
-    "DOT": "Polkadot",
-    "USDT": "Tether",
-    "USDC": "USDC",
-    "EURC": "EURC",
-    "USD": "US Dollar",
-}
-FIAT = ("USD", "EUR", "GBP")
-MAKER, TAKER = Decimal("0.006"), Decimal("0.012")
-encode = msgspec.json.Encoder().encode
-
-
-def _listing(base: str, quote: str, tick: str, step: str, reference: str, activity: float, most: str) -> Listing:
-    return Listing(
-        base=base,
-        quote=quote,
-        tick=Decimal(tick),
-        step=Decimal(step),
-        reference=Decimal(reference),
-        minimum=Decimal(step),
-        maximum=Decimal(most),
-        min_notional=Decimal(1),
-        maker=MAKER,
-        taker=TAKER,
-        activity=activity,
-        fee_in_quote=True,
-    )
-
-
-LISTINGS = (
-    _listing("BTC", "USD", "0.01", "0.00000001", "62800", 1.0, "3400"),
-    _listing("ETH", "USD", "0.01", "0.00000001", "2318", 0.7, "38000"),
-    _listing("SOL", "USD", "0.01", "0.00000001", "98.6", 0.4, "290000"),
-    _listing("XRP", "USD", "0.0001", "0.000001", "1.418", 0.35, "15000000"),
-    _listing("DOGE", "USD", "0.00001", "0.1", "0.11246", 0.25, "100000000"),
-    _listing("ADA", "USD", "0.0001", "0.00000001", "0.29", 0.15, "40000000"),
-    _listing("LINK", "USD", "0.001", "0.01", "10.48", 0.12, "1500000"),
-    _listing("LTC", "USD", "0.01", "0.00000001", "61.27", 0.12, "250000"),
-    _listing("AVAX", "USD", "0.01", "0.00000001", "10.9", 0.12, "600000"),
-    _listing("DOT", "USD", "0.001", "0.00000001", "2.32", 0.1, "2000000"),
-    _listing("USDT", "USD", "0.00001", "0.01", "0.99985", 0.15, "30000000"),
-    _listing("USDT", "USDC", "0.0001", "0.01", "0.9998", 0.1, "30000000"),
-    _listing("EURC", "USDC", "0.0001", "0.01", "1.1574", 0.1, "10000000"),
-)
-ALIASED = ("BTC", "ETH", "SOL", "XRP")  # their USDC products are aliases of the dollar ones
-
-
-def _twin(listing: Listing) -> Listing:
-    """The USDC product of a dollar one: a name and a grid, whose market is the other's."""
-    return structs.replace(listing, quote="USDC", activity=0.0)
-
-
-TWINS = tuple(_twin(listing) for listing in LISTINGS if listing.base in ALIASED and listing.quote == "USD")
-
-
-class ApiError(Exception):
-    """An HTTP error of the venue: (a) `error` with words, or the plain text of a 401."""
-
-    def __init__(self, status: int, word: str, text: str = "") -> None:
-        super().__init__(text or word)
-        self.status = status
-        self.word = word
-        self.text = text
-
-    def answer(self) -> HttpAnswer:
-        """On the wire."""
-        if self.status == 401:
-            return HttpAnswer(401, b"Unauthorized\n", {"Content-Type": "text/plain; charset=utf-8"})
-        if self.status == 404 and self.word == "not_found":
-            return json_answer({"errors": [{"id": "not_found", "message": "Not found"}]}, 404)
-        return json_answer({"error": self.word, "error_details": self.text, "message": self.text}, self.status)
-
-
-class Owner(msgspec.Struct, frozen=True):
-    """Whose key it is, and its public half."""
-
-    account: str
-    public: Any
-    can_trade: bool = True
-
-
-def rfc3339(ms: int) -> str:
-    """A time as the venue writes it."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def from_rfc3339(text: str) -> int:
-    """The reverse. ApiError for what is none."""
-    try:
-        return round(datetime.fromisoformat(text).timestamp() * 1000)
-    except ValueError:
-        raise ApiError(400, "INVALID_ARGUMENT", f"{text} is no time") from None
+_NOT_FOUND = {"id": "not_found", "message": "Not found"}
 
 
 class CoinbasePractice(VenuePractice):
@@ -152,17 +50,15 @@ class CoinbasePractice(VenuePractice):
     listings = (*LISTINGS, *TWINS)
 
     def __init__(self, exchange: Exchange, credentials: Mapping[str, str] | None = None) -> None:
-        from connectors.coinbase.practice_orders import Orders
-        from connectors.coinbase.practice_stream import Streams
 
         self.exchange = exchange
         self.now_ms = exchange.now_ms
         self.keys: dict[str, Owner] = {}
-        self.credentials = dict(credentials or _ecdsa_key())
-        self.other = _ed25519_key()
+        self.credentials = dict(credentials or ecdsa_key())
+        self.other = ed25519_key()
         for account, pair in (("trader", self.credentials), ("other", self.other)):
             fund(exchange, account)
-            self.keys[pair["key"]] = Owner(account, _public_half(pair["secret"]))
+            self.keys[pair["key"]] = Owner(account, public_half(pair["secret"]))
         self.products: dict[str, Listing] = {row.symbol: row for row in exchange.listings.values()}
         self.aliases: dict[str, str] = {}
         for twin in TWINS:
@@ -214,8 +110,6 @@ class CoinbasePractice(VenuePractice):
         """Route by path; a 200 of orders may still refuse."""
         self.now_ms = now_ms
         if request.host == "sandbox":
-            from connectors.coinbase.practice_orders import sandbox
-
             return sandbox(request)
         if request.host != "rest" or not request.path.startswith(BASE):
             return json_answer({"message": "NotFound"} if request.host != "rest" else {"errors": [_NOT_FOUND]}, 404)
@@ -298,9 +192,9 @@ class CoinbasePractice(VenuePractice):
         """Claims and owner of a token that is genuine and in its time. ApiError 401."""
         try:
             head, claims, signature = token.split(".")
-            fields, said = _part(head), _part(claims)
+            fields, said = part_of(head), part_of(claims)
             owner = self.keys[fields["kid"]]
-            _verify(owner.public, fields["alg"], f"{head}.{claims}".encode(), _unpad(signature))
+            verify(owner.public, fields["alg"], f"{head}.{claims}".encode(), unpad(signature))
             now = self.now_ms / 1000
             good = said["sub"] == fields["kid"] and said["iss"] in ("cdp", "coinbase-cloud") and bool(fields["nonce"])
             if not good or said["nbf"] > now + 1 or said["exp"] < now or said["exp"] - said["nbf"] > 120:
@@ -519,74 +413,3 @@ class CoinbasePractice(VenuePractice):
         """429, envelope (b)."""
         body = {"errors": [{"id": "rate_limit_exceeded", "message": "Too many requests"}]}
         return json_answer(body, 429, {"x-ratelimit-reset": str(seconds)})
-
-
-_NOT_FOUND = {"id": "not_found", "message": "Not found"}
-
-
-def trade_row(product: str, row: PublicTrade) -> dict[str, Any]:
-    """A public trade; `side` is the maker's."""
-    return {
-        "trade_id": str(row.id),
-        "product_id": product,
-        "price": plain(row.price),
-        "size": plain(row.size),
-        "time": rfc3339(row.time),
-        "side": "SELL" if row.side is Side.BUY else "BUY",
-    }
-
-
-def queries(text: str) -> dict[str, list[str]]:
-    """A query whose keys may repeat."""
-    found: dict[str, list[str]] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True):
-        found.setdefault(name, []).append(value)
-    return found
-
-
-def portfolio(account: str) -> str:
-    """The one portfolio that a key belongs to."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"portfolio of {account}"))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Keys
-
-
-def _ecdsa_key() -> dict[str, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    return {"key": f"organizations/{uuid.uuid4()}/apiKeys/{uuid.uuid4()}", "secret": pem.decode()}
-
-
-def _ed25519_key() -> dict[str, str]:
-    seed = secrets.token_bytes(32)
-    public = ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-    return {"key": str(uuid.uuid4()), "secret": base64.b64encode(seed + public).decode()}
-
-
-def _public_half(secret: str) -> Any:
-    if "PRIVATE KEY" in secret:
-        return serialization.load_pem_private_key(secret.replace("\\n", "\n").encode(), password=None).public_key()
-    return ed25519.Ed25519PrivateKey.from_private_bytes(base64.b64decode(secret)[:32]).public_key()
-
-
-def _unpad(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-
-
-def _part(text: str) -> dict[str, Any]:
-    return msgspec.json.decode(_unpad(text), type=dict[str, Any])
-
-
-def _verify(public: Any, algorithm: str, payload: bytes, signature: bytes) -> None:
-    """Raises InvalidSignature. ES256 signatures are r and s, 32 bytes each."""
-    if isinstance(public, ec.EllipticCurvePublicKey) and algorithm == "ES256" and len(signature) == 64:
-        r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-        public.verify(encode_dss_signature(r, s), payload, ec.ECDSA(hashes.SHA256()))
-    elif isinstance(public, ed25519.Ed25519PublicKey) and algorithm == "EdDSA":
-        public.verify(signature, payload)
-    else:
-        raise InvalidSignature

@@ -14,9 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from connectors.coinbase.practice import FIAT, TAKER, ApiError, from_rfc3339, portfolio, queries, rfc3339
-from connectors.model import EndReason, OrderKind, OrderStatus, Side, TimeInForce, plain
-from connectors.practice.protocol import HttpAnswer, HttpRequest, json_answer
+from connectors.coinbase.practice_listings import FIAT, TAKER
+from connectors.coinbase.practice_terms import ApiError, from_rfc3339, portfolio, rfc3339
+from connectors.coinbase.practice_words import (
+    after_fees,
+    cancel_word,
+    completion,
+    number_of,
+    status_word,
+    tif_word,
+    trigger_word,
+    type_word,
+    uuid_of,
+)
+from connectors.model import OrderKind, Side, TimeInForce, plain
 from connectors.practice.terms import (
     AccountEvent,
     AccountRules,
@@ -33,7 +44,6 @@ from connectors.practice.terms import (
 if TYPE_CHECKING:
     from connectors.coinbase.practice import CoinbasePractice
 
-_SALT = 0xC01BA5E0 << 96  # makes engine numbers look like the venue's ids
 _CENT = Decimal("1E-8")
 ZERO = Decimal(0)
 
@@ -57,11 +67,6 @@ _EDIT_REASONS = {
     RefusalKind.ORDER_ENDED: "ORDER_IS_NOT_OPEN",
     RefusalKind.NOTHING_TO_CHANGE: "NO_CHANGES",
     RefusalKind.SIZE_MINIMUM: "CANNOT_EDIT_TO_BELOW_FILLED_SIZE",
-}
-_TIFS = {
-    TimeInForce.GTC: "GOOD_UNTIL_CANCELLED",
-    TimeInForce.IOC: "IMMEDIATE_OR_CANCEL",
-    TimeInForce.FOK: "FILL_OR_KILL",
 }
 # configuration -> (what it has to name, what it may)
 _FIELDS = {
@@ -545,82 +550,6 @@ class Orders:
         }
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Words
-
-
-def status_word(order: Order) -> str:
-    """An IOC's, FOK's or market order's rest, and one that met another of its owner, end as CANCELLED."""
-    match order.status:
-        case OrderStatus.FILLED:
-            return "FILLED"
-        case OrderStatus.CANCELLED:
-            return "CANCELLED"
-        case OrderStatus.REJECTED:
-            return "FAILED"
-        case OrderStatus.EXPIRED:
-            return "EXPIRED" if order.end_reason is EndReason.EXPIRED else "CANCELLED"
-        case OrderStatus.PENDING:
-            return "PENDING"
-    return "OPEN"
-
-
-def tif_word(order: Order) -> str:
-    """Market orders are immediate."""
-    if order.expires is not None:
-        return "GOOD_UNTIL_DATE_TIME"
-    return _TIFS[TimeInForce.IOC if order.kind is OrderKind.MARKET else order.tif]
-
-
-def type_word(order: Order) -> str:
-    """As the user channel spells it."""
-    if order.kind.has_trigger:
-        return "Stop Limit"
-    return "Market" if order.kind is OrderKind.MARKET else "Limit"
-
-
-def trigger_word(order: Order) -> str:
-    """Whether a stop waits."""
-    if not order.kind.has_trigger:
-        return "INVALID_ORDER_TYPE"
-    return "STOP_TRIGGERED" if order.triggered is not None else "STOP_PENDING"
-
-
-def cancel_word(order: Order) -> str:
-    """Why it ended early."""
-    if order.status is OrderStatus.CANCELLED and order.end_reason is EndReason.USER:
-        return "User requested cancel"
-    return order.text if status_word(order) == "CANCELLED" else ""
-
-
-def completion(order: Order) -> str:
-    """Per cent of what was asked for."""
-    if order.status is OrderStatus.FILLED:
-        return "100"
-    return f"{order.filled / order.amount * 100:.2f}" if order.amount and order.filled else "0"
-
-
-def after_fees(order: Order) -> Decimal:
-    """What it came to with fees: more for a buy, less for a sale."""
-    return order.filled_value + (order.fee if order.side is Side.BUY else -order.fee)
-
-
-def uuid_of(number: int) -> str:
-    """The venue's name of an order."""
-    return str(uuid.UUID(int=_SALT | number))
-
-
-def number_of(name: str) -> int:
-    """The reverse. ApiError 404."""
-    try:
-        number = uuid.UUID(name).int ^ _SALT
-    except ValueError:
-        raise ApiError(404, "not_found") from None
-    if not 0 < number < 2**63:
-        raise ApiError(404, "not_found")
-    return number
-
-
 def _number(terms: Mapping[str, Any], name: str) -> Decimal:
     text = terms.get(name)
     if not isinstance(text, str) or not text or any(letter not in "0123456789." for letter in text):
@@ -655,31 +584,3 @@ def _edit_word(refused: Refused) -> str:
 
 def _edit_refusal(word: str) -> dict[str, Any]:
     return {"success": False, "errors": [{"edit_failure_reason": word}]}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The sandbox
-
-
-def sandbox(request: HttpRequest) -> HttpAnswer:
-    """Canned replies for accounts and orders, without a key; `X-Sandbox` picks an error."""
-    if request.headers.get("x-sandbox"):
-        return json_answer({"error": "INVALID_ARGUMENT", "error_details": "", "message": "sandbox"}, 400)
-    name = "0000-000000-000000"
-    order = {"order_id": name, "product_id": "BTC-USD", "side": "BUY", "client_order_id": name, "status": "OPEN"}
-    replies: dict[tuple[str, str], Any] = {
-        ("GET", "/accounts"): {"accounts": [], "has_next": False, "cursor": "", "size": 0},
-        ("POST", "/orders"): {"success": True, "success_response": order, "order_configuration": {}},
-        ("POST", "/orders/batch_cancel"): {
-            "results": [{"success": True, "failure_reason": "UNKNOWN_CANCEL_FAILURE_REASON", "order_id": name}]
-        },
-        ("POST", "/orders/edit"): {"success": True, "errors": []},
-        ("GET", "/orders/historical/batch"): {"orders": [order], "has_next": False, "cursor": ""},
-        ("GET", "/orders/historical/fills"): {"fills": [], "cursor": ""},
-        ("GET", f"/orders/historical/{name}"): {"order": order},
-    }
-    found = replies.get((request.method, request.path.removeprefix("/api/v3/brokerage")))
-    return ApiError(404, "not_found").answer() if found is None else json_answer(found)
-
-
-__all__ = ["Orders", "queries", "sandbox"]

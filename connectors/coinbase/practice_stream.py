@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from connectors.coinbase.practice import ApiError, portfolio, rfc3339, trade_row
-from connectors.coinbase.practice_orders import (
+from connectors.coinbase.practice_terms import ApiError, portfolio, rfc3339, trade_row
+from connectors.coinbase.practice_words import (
     after_fees,
     cancel_word,
     completion,

@@ -13,7 +13,7 @@ import pytest
 
 from connectors.catalogue import load
 from connectors.coinbase.practice import BASE, LISTINGS, TWINS, CoinbasePractice
-from connectors.coinbase.practice_orders import number_of, uuid_of
+from connectors.coinbase.practice_words import number_of, uuid_of
 from connectors.model import Side
 from connectors.practice.exchange import Exchange
 from connectors.practice.protocol import HttpAnswer, HttpRequest
