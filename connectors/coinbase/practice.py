@@ -197,7 +197,8 @@ class CoinbasePractice(VenuePractice):
             verify(owner.public, fields["alg"], f"{head}.{claims}".encode(), unpad(signature))
             now = self.now_ms / 1000
             good = said["sub"] == fields["kid"] and said["iss"] in ("cdp", "coinbase-cloud") and bool(fields["nonce"])
-            if not good or said["nbf"] > now + 1 or said["exp"] < now or said["exp"] - said["nbf"] > 120:
+            # 120 s from now; a beginning some seconds ago, for a clock that runs ahead, is harmless
+            if not good or said["nbf"] > now + 1 or not now <= said["exp"] <= now + 121 or said["nbf"] < now - 180:
                 raise ApiError(401, "Unauthorized")
         except (ValueError, KeyError, TypeError, msgspec.DecodeError, InvalidSignature):
             raise ApiError(401, "Unauthorized") from None

@@ -262,3 +262,11 @@ def test_nothing_is_made_or_lost_by_changing_money_for_twins(practice: CoinbaseP
     accounts = {row["currency"]: row for row in json.loads(ask(practice, "GET", "/accounts").body)["accounts"]}
     assert Decimal(accounts["USDC"]["available_balance"]["value"]) == practice.exchange.balance("trader", "USDC").total
     assert owned() == before
+
+
+def test_a_token_may_begin_a_little_before_now_and_lives_two_minutes(practice: CoinbasePractice) -> None:
+    now = NOW // 1000
+    assert ask(practice, "GET", "/accounts", nbf=now - 5, exp=now + 120).status == 200
+    assert ask(practice, "GET", "/accounts", nbf=now, exp=now + 600).status == 401
+    assert ask(practice, "GET", "/accounts", nbf=now - 300, exp=now - 180).status == 401
+    assert ask(practice, "GET", "/accounts", nbf=now + 60, exp=now + 120).status == 401
