@@ -213,15 +213,15 @@ async def test_a_book_that_is_not_proven_is_grey_and_comes_back_on_the_same_sock
     for number, fault in enumerate(("miscount_next", "drop_next", "malformed_next"), 1):
         await until(lambda: sync.live and sync.counters.applied > 3, "a live book")
         seen.clear()
-        faults, armed_at = bench.server.faults, [sync.counters.applied]
-        setattr(faults, fault, 1)
+        armed_at = [sync.counters.applied]
+        setattr(bench.server.faults, fault, 1)
 
         def noticed(fault: str = fault, number: int = number, armed_at: list[int] = armed_at) -> bool:
             if sync.counters.checksums_failed >= number:
                 return True
             if sync.counters.applied > armed_at[0] + 30:  # it was lost below the ten levels that the checksum sees
                 armed_at[0] = sync.counters.applied
-                setattr(faults, fault, 1)
+                setattr(bench.server.faults, fault, 1)
             return False
 
         await until(noticed, "the wrong checksum")
