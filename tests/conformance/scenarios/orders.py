@@ -157,9 +157,12 @@ async def part_then_cancel(bench: Bench) -> None:
         )
 
 
+OTHER = str.maketrans("0123456789abcdefABCDEFGHIJKLMNOPQRSTUVWXYZ", "9876543210bcdefaBCDEFGHIJKLMNOPQRSTUVWXYZA")
+
+
 def other_id(name: str) -> str:
-    """An id of the same form that was never given."""
-    return "".join(str(9 - int(letter)) if letter.isdigit() else letter for letter in name)
+    """An id of the same form that was never given: every digit and every letter differs, for some ids hold no digit."""
+    return name[:1] + name[1:].translate(OTHER) if len(name) > 1 else name.translate(OTHER)
 
 
 @scenario(GROUP, "cancelling what is filled or unknown is refused as not found")
