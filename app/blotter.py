@@ -21,7 +21,8 @@ import msgspec
 from msgspec import UNSET
 from PySide6.QtCore import QObject, Signal
 
-from app.journal import FillRecord, Intent, Journal, JournalUnavailable, Note, Record
+from app.journal import Journal, JournalUnavailable
+from app.journal_rows import FillRecord, Intent, Note, Record
 from app.orders import Draft, Event, Moment, Order, OrderState
 from connectors.model import Fill, Instrument, OrderKind, OrderRequest, OrderStatus, OrderUpdate, TimeInForce, plain
 

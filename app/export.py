@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from app.journal import COLUMNS, Journal, count, lines
+from app.journal import Journal
+from app.journal_rows import COLUMNS, count, lines
 
 BATCH = 2000  # rows between two looks at the stop sign
 

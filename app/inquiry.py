@@ -21,7 +21,8 @@ import msgspec
 from msgspec import UNSET
 
 from app.blotter import Blotter, now_ms, order_name, request_of
-from app.journal import JournalUnavailable, Note
+from app.journal import JournalUnavailable
+from app.journal_rows import Note
 from app.orders import Event, Order, OrderState
 from connectors.contract import Found, Page
 from connectors.errors import NotSupported, OrderNotFound, VenueError

@@ -7,7 +7,7 @@ The desk's promise rests on this file, so it is strict:
   tried again until it is on disk, and the trader is told of both. Meanwhile no new order may leave.
 - A file that cannot be opened for writing (damaged, read-only, of a newer Fathom, in use by another one) is left as it is
   and opened for reading only; `problem` says why and what to do.
-- Nothing is ever deleted here. Before an older schema is migrated, a copy of it is kept.
+- Nothing is ever deleted here.
 
 All writing happens in one thread and is committed together with what was queued meanwhile, so the disk sets the pace and
 never the screen. Reading has a thread and a connection of its own, so that a long export holds up no order.
@@ -20,8 +20,7 @@ import logging
 import queue
 import sqlite3
 import threading
-import time as clock
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,118 +29,30 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from app.journal_file import CannotWrite, open_to_read, open_to_write
+from app.journal_rows import (
+    FillRecord,
+    Intent,
+    Note,
+    Record,
+    insert_client_id,
+    insert_event,
+    insert_fill,
+    insert_intent,
+    insert_note,
+    insert_replacement,
+    records,
+)
+
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-# One script per schema version, in order; the file's `user_version` says how many have run. Written ones never change.
-MIGRATIONS = (
-    """
-    CREATE TABLE orders (
-        id TEXT PRIMARY KEY,
-        account TEXT NOT NULL,
-        instrument TEXT NOT NULL,
-        created INTEGER NOT NULL,
-        external INTEGER NOT NULL DEFAULT 0,
-        request TEXT NOT NULL,
-        final INTEGER NOT NULL DEFAULT 0
-    );
-    CREATE TABLE client_ids (
-        account TEXT NOT NULL,
-        client_id TEXT NOT NULL,
-        order_id TEXT NOT NULL REFERENCES orders(id),
-        created INTEGER NOT NULL,
-        PRIMARY KEY (account, client_id)
-    );
-    CREATE TABLE events (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        order_id TEXT NOT NULL REFERENCES orders(id),
-        time INTEGER NOT NULL,
-        what TEXT NOT NULL,
-        state TEXT NOT NULL,
-        detail TEXT NOT NULL
-    );
-    CREATE INDEX events_by_order ON events(order_id, seq);
-    CREATE TABLE fills (
-        account TEXT NOT NULL,
-        instrument TEXT NOT NULL,
-        fill_id TEXT NOT NULL,
-        order_id TEXT,
-        time INTEGER NOT NULL,
-        detail TEXT NOT NULL,
-        PRIMARY KEY (account, instrument, fill_id)
-    );
-    CREATE INDEX orders_unfinished ON orders(account) WHERE final = 0;
-    """,
-    # What concerns an account or the program as a whole: starts, comparisons with the venue, kills, trouble.
-    """
-    CREATE TABLE notes (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        time INTEGER NOT NULL,
-        account TEXT NOT NULL,
-        what TEXT NOT NULL,
-        text TEXT NOT NULL
-    );
-    CREATE INDEX orders_by_time ON orders(created);
-    CREATE INDEX fills_by_time ON fills(time);
-    CREATE INDEX fills_by_order ON fills(order_id);
-    """,
-)
 RETRY = (0.25, 0.5, 1.0, 2.0, 5.0)  # seconds between attempts to write what could not be written; the last one repeats
 LINES = 400  # orders that a browse reads at most
 
 
 class JournalUnavailable(Exception):
     """The journal cannot be written; the text says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """An order about to be sent: `request` is JSON of the whole draft."""
-
-    id: str
-    account: str
-    instrument: str
-    client_id: str
-    created: int
-    request: str
-    external: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """An order as the journal knows it; `client_ids` oldest first; `events` as (time, what, state, detail JSON)."""
-
-    id: str
-    account: str
-    instrument: str
-    created: int
-    external: bool
-    final: bool
-    request: str
-    client_ids: tuple[str, ...]
-    events: tuple[tuple[int, str, str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FillRecord:
-    """An execution; `detail` is JSON of the fill."""
-
-    account: str
-    instrument: str
-    fill_id: str
-    order_id: str | None
-    time: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A line about an account, or about the program if `account` is empty."""
-
-    time: int
-    account: str
-    what: str
-    text: str
 
 
 @dataclass(slots=True)
@@ -168,8 +79,7 @@ class Journal:
         self._listener: Callable[[str, str], None] | None = None
         self._work: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._waiting: list[_Write] = []
-        self._lock: sqlite3.Connection | None = None
-        self._db = self._open()
+        self._db, self._lock = self._open()
         self._writable = self._db is not None
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal-read")
         self._reading: sqlite3.Connection | None = None
@@ -201,33 +111,33 @@ class Journal:
         Awaiting it raises JournalUnavailable, or ValueError for a client id that was used before. An external order
         exists already, so it is kept like an event and may share a client id.
         """
-        return self._awaitable(_insert_intent, intent, keep=intent.external)
+        return self._awaitable(insert_intent, intent, keep=intent.external)
 
     async def client_id(self, account: str, client_id: str, order_id: str, created: int) -> None:
         """A further client id of a known order (amend), durable on return. Raises as `intent`."""
-        await self._awaitable(_insert_client_id, account, client_id, order_id, created, keep=False)
+        await self._awaitable(insert_client_id, account, client_id, order_id, created, keep=False)
 
     async def replacement(
         self, account: str, client_id: str, order_id: str, time: int, detail: Mapping[str, object]
     ) -> None:
         """An order goes on under a new client id with new terms: id and event durable together. Raises as `intent`."""
         text = msgspec.json.encode(detail).decode()
-        await self._awaitable(_insert_replacement, account, client_id, order_id, time, text, keep=False)
+        await self._awaitable(insert_replacement, account, client_id, order_id, time, text, keep=False)
 
     def event(
         self, order_id: str, time: int, what: str, state: str, detail: Mapping[str, object], *, final: bool
     ) -> None:
         """Queue one line of an order's life. It is on disk soon after; `flush` waits for it."""
         text = msgspec.json.encode(detail).decode()
-        self._queue(_Write(_insert_event, (order_id, time, what, state, text, final), keep=True))
+        self._queue(_Write(insert_event, (order_id, time, what, state, text, final), keep=True))
 
     def fill(self, record: FillRecord) -> None:
         """Queue an execution; a known one is only completed (late fee, order id)."""
-        self._queue(_Write(_insert_fill, (record,), keep=True))
+        self._queue(_Write(insert_fill, (record,), keep=True))
 
     def note(self, note: Note) -> None:
         """Queue a line about an account or about the program."""
-        self._queue(_Write(_insert_note, (note,), keep=True))
+        self._queue(_Write(insert_note, (note,), keep=True))
 
     async def flush(self) -> None:
         """Wait until everything queued so far was tried. Raises JournalUnavailable if some of it is not on disk."""
@@ -253,7 +163,7 @@ class Journal:
 
     async def unfinished(self) -> list[Record]:
         """Orders whose end was not seen, oldest first."""
-        return await self.read(lambda db: _records(db, "WHERE final = 0 ORDER BY created"))
+        return await self.read(lambda db: records(db, "WHERE final = 0 ORDER BY created"))
 
     async def orders(
         self, *, limit: int = LINES, text: str = "", since: int = 0, unfinished: bool = False, external: bool = False
@@ -269,11 +179,11 @@ class Journal:
         where += ["final = 0"] if unfinished else []
         where += ["external = 1"] if external else []
         query = f"WHERE {' AND '.join(where)} ORDER BY created DESC, id DESC LIMIT {int(limit)}"
-        return await self.read(lambda db: _records(db, query, values))
+        return await self.read(lambda db: records(db, query, values))
 
     async def order(self, order_id: str) -> Record | None:
         """One order with its whole life."""
-        found = await self.read(lambda db: _records(db, "WHERE id = ?", [order_id]))
+        found = await self.read(lambda db: records(db, "WHERE id = ?", [order_id]))
         return found[0] if found else None
 
     async def fills(self, account: str = "", *, order_id: str = "", limit: int = 1000) -> list[FillRecord]:
@@ -334,53 +244,20 @@ class Journal:
         done: Future[Any] = self._readers.submit(self._read, job)
         return await asyncio.wrap_future(done)
 
-    # -----------------------------------------------------------------------------------------------------------------
-    # Opening
-
-    def _open(self) -> sqlite3.Connection | None:
-        """Open for writing, or say why not in `problem`."""
-        db: sqlite3.Connection | None = None
+    def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection] | tuple[None, None]:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _claim(self.path)
-            db = sqlite3.connect(self.path, isolation_level=None, timeout=2.0, check_same_thread=False)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA foreign_keys = ON")
-            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-            _migrate(db, self.path)
-            _insert_note(db, Note(clock.time_ns() // 1_000_000, "", "start", "Fathom started"))  # proves that it can
-        except _InUse:
-            self.problem = (
-                f"The order journal {self.path} is in use by another Fathom. Close that one, then start again. "
-                "Until then no order can be sent from here."
-            )
-        except sqlite3.OperationalError as error:
-            self.problem = (
-                f"The order journal {self.path} cannot be written ({error}). It is shown as it is; no order can be sent "
-                "until Fathom was started with a journal that can be written."
-            )
-        except (sqlite3.DatabaseError, OSError, JournalUnavailable) as error:
-            why = " ".join(str(error).split())
-            self.problem = (
-                f"The order journal {self.path} cannot be used ({why}). It was left as it is. Move it aside to start a "
-                "new one; until then no order can be sent."
-            )
-        else:
-            return db
-        if db is not None:
-            db.close()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-        return None
+            return open_to_write(self.path)
+        except CannotWrite as error:
+            self.problem = str(error)
+            return None, None
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # The reading thread
 
     def _read(self, job: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._reading is None:
-                self._reading = _open_to_read(self.path)
+                self._reading = open_to_read(self.path)
             return job(self._reading)
         except sqlite3.Error as error:
             raise JournalUnavailable(self.problem or f"The order journal cannot be read ({error}).") from error
@@ -491,43 +368,8 @@ class Journal:
             self._listener(level, text)
 
 
-class _InUse(Exception):
-    """Another Fathom writes this journal."""
-
-
 def _nothing(db: sqlite3.Connection) -> None:
     """Stands in the queue to tell when its turn has come."""
-
-
-def _claim(path: Path) -> sqlite3.Connection:
-    """A lock that ends with the process, however it ends. A file of its own, so that anybody may read the journal."""
-    lock = sqlite3.connect(
-        path.with_name(path.name + ".lock"), isolation_level=None, timeout=0.2, check_same_thread=False
-    )
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        lock.close()
-        if "locked" in str(error):
-            raise _InUse from None
-        raise
-    return lock
-
-
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    """Where even the write-ahead log's index cannot be made (a read-only folder), the file alone is shown."""
-    address = path.absolute().as_uri()
-    for how in ("mode=ro", "immutable=1"):
-        db = sqlite3.connect(f"{address}?{how}", uri=True, check_same_thread=False, timeout=2.0)
-        try:
-            db.execute("SELECT count(*) FROM sqlite_schema")
-        except sqlite3.OperationalError:
-            db.close()
-            if how != "mode=ro":
-                raise
-        else:
-            return db
-    raise sqlite3.OperationalError("unable to open database file")
 
 
 def _roll_back(db: sqlite3.Connection) -> None:
@@ -566,132 +408,3 @@ def _attempt(db: sqlite3.Connection, write: _Write) -> Exception | None:
         return error
     db.execute("RELEASE job")
     return None
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise JournalUnavailable(f"it was written by a newer Fathom, schema {version}")
-    if 0 < version < len(MIGRATIONS):
-        kept = path.with_name(f"{path.stem}.v{version}{path.suffix}")
-        if not kept.exists():
-            copy = sqlite3.connect(kept)
-            db.backup(copy)
-            copy.close()
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
-
-
-def _insert_intent(db: sqlite3.Connection, intent: Intent) -> None:
-    db.execute(
-        "INSERT INTO orders (id, account, instrument, created, external, request) VALUES (?, ?, ?, ?, ?, ?)",
-        (intent.id, intent.account, intent.instrument, intent.created, intent.external, intent.request),
-    )
-    if intent.client_id and intent.external:  # another program may use an id again after its order's end
-        row = (intent.account, intent.client_id, intent.id, intent.created)
-        db.execute("INSERT INTO client_ids VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
-    elif intent.client_id:
-        _insert_client_id(db, intent.account, intent.client_id, intent.id, intent.created)
-
-
-def _insert_client_id(db: sqlite3.Connection, account: str, client_id: str, order_id: str, created: int) -> None:
-    try:
-        db.execute("INSERT INTO client_ids VALUES (?, ?, ?, ?)", (account, client_id, order_id, created))
-    except sqlite3.IntegrityError as error:
-        raise ValueError(f"client id {client_id} was used before on {account}") from error
-
-
-def _insert_replacement(
-    db: sqlite3.Connection, account: str, client_id: str, order_id: str, time: int, detail: str
-) -> None:
-    _insert_client_id(db, account, client_id, order_id, time)
-    _insert_event(db, order_id, time, "replaced", "amending", detail, final=False)
-
-
-def _insert_event(
-    db: sqlite3.Connection, order_id: str, time: int, what: str, state: str, detail: str, final: bool
-) -> None:
-    db.execute(
-        "INSERT INTO events (order_id, time, what, state, detail) VALUES (?, ?, ?, ?, ?)",
-        (order_id, time, what, state, detail),
-    )
-    db.execute("UPDATE orders SET final = ? WHERE id = ? AND final != ?", (final, order_id, final))
-
-
-def _insert_fill(db: sqlite3.Connection, record: FillRecord) -> None:
-    db.execute(
-        "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account, instrument, fill_id) "
-        "DO UPDATE SET detail = excluded.detail, order_id = coalesce(excluded.order_id, order_id)",
-        (record.account, record.instrument, record.fill_id, record.order_id, record.time, record.detail),
-    )
-
-
-def _insert_note(db: sqlite3.Connection, note: Note) -> None:
-    row = (note.time, note.account, note.what, note.text)
-    db.execute("INSERT INTO notes (time, account, what, text) VALUES (?, ?, ?, ?)", row)
-
-
-def _records(db: sqlite3.Connection, where: str, values: list[str] | None = None) -> list[Record]:
-    rows = db.execute(
-        f"SELECT id, account, instrument, created, external, final, request FROM orders {where}",  # noqa: S608 - fixed text
-        values or [],
-    ).fetchall()
-    found = []
-    for order_id, account, instrument, created, external, final, request in rows:
-        ids = db.execute("SELECT client_id FROM client_ids WHERE order_id = ? ORDER BY created, rowid", (order_id,))
-        events = db.execute("SELECT time, what, state, detail FROM events WHERE order_id = ? ORDER BY seq", (order_id,))
-        found.append(
-            Record(
-                order_id,
-                account,
-                instrument,
-                created,
-                bool(external),
-                bool(final),
-                request,
-                tuple(row[0] for row in ids),
-                tuple(events.fetchall()),
-            )
-        )
-    return found
-
-
-COLUMNS = (
-    "time",
-    "what",
-    "state",
-    "account",
-    "instrument",
-    "order_id",
-    "external",
-    "client_ids",
-    "detail",
-    "request",
-)
-"""Of `lines`: time in ms; detail and request are JSON."""
-
-
-def lines(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
-    """Everything in the journal as rows of COLUMNS: intents, events, executions of unknown orders, notes; by kind, then time."""
-    ids = "(SELECT group_concat(client_id, ' ') FROM client_ids WHERE order_id = orders.id)"
-    yield from db.execute(
-        f"SELECT created, 'intent', 'pending', account, instrument, id, external, {ids}, '', request FROM orders "  # noqa: S608 - fixed text
-        "ORDER BY created"
-    )
-    yield from db.execute(
-        "SELECT events.time, what, state, account, instrument, orders.id, external, "  # noqa: S608 - fixed text
-        f"{ids}, events.detail, '' FROM events JOIN orders ON orders.id = events.order_id ORDER BY seq"
-    )
-    yield from db.execute(
-        "SELECT time, 'fill', '', account, instrument, '', 1, '', detail, '' FROM fills WHERE order_id IS NULL ORDER BY time"
-    )
-    yield from db.execute("SELECT time, 'note: ' || what, '', account, '', '', 0, '', text, '' FROM notes ORDER BY seq")
-
-
-def count(db: sqlite3.Connection) -> int:
-    """How many rows `lines` gives."""
-    query = (
-        "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM events) + (SELECT count(*) FROM notes) "
-        "+ (SELECT count(*) FROM fills WHERE order_id IS NULL)"
-    )
-    return db.execute(query).fetchone()[0]

@@ -18,7 +18,7 @@ from PySide6.QtCore import QObject, Signal
 from app.accounts import AccountState
 from app.blotter import Blotter, now_ms
 from app.inquiry import Inquiry
-from app.journal import Note
+from app.journal_rows import Note
 from app.orders import Event, OrderState
 from connectors.errors import NothingToChange, NotSupported, OrderNotFound, VenueError
 from connectors.model import OrderRef, OrderUpdate, Side

@@ -14,7 +14,8 @@ from msgspec import structs
 
 from app.blotter import Blotter, Notice, now_ms
 from app.inquiry import CLOCKS, Inquiry
-from app.journal import Journal, Note
+from app.journal import Journal
+from app.journal_rows import Note
 from app.orders import Event, Order, OrderState
 from connectors.contract import Capabilities, Found, IdRule, Page, Search
 from connectors.errors import NotSupported, OrderNotFound, OutcomeUnknown, VenueError

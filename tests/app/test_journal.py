@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from app.export import BATCH, Cancelled, export
-from app.journal import COLUMNS, MIGRATIONS, FillRecord, Intent, Journal, JournalUnavailable, Note
+from app.journal import Journal, JournalUnavailable
+from app.journal_file import MIGRATIONS
+from app.journal_rows import COLUMNS, FillRecord, Intent, Note
 
 
 def intent(number: int, client_id: str | None = None) -> Intent:
@@ -32,7 +34,8 @@ async def test_an_intent_survives_a_killed_process(tmp_path: Path) -> None:
     code = (
         "import asyncio, os, signal, sys\n"
         "from pathlib import Path\n"
-        "from app.journal import Intent, Journal\n"
+        "from app.journal import Journal\n"
+        "from app.journal_rows import Intent\n"
         "async def main() -> None:\n"
         "    await Journal(Path(sys.argv[1])).intent(Intent('o1', 'toy:practice', 'k', 'c1', 1, '{}'))\n"
         "asyncio.run(main())\n"
@@ -214,7 +217,7 @@ async def test_what_could_not_be_written_until_the_end_is_kept_beside_the_journa
     assert journal.close() == 1
     other.close()
     kept = [json.loads(line) for line in (tmp_path / "journal.sqlite.unwritten.jsonl").read_text().splitlines()]
-    assert kept == [["_insert_event", "o1", 10, "venue", "filled", '{"filled":"1"}', True]]
+    assert kept == [["insert_event", "o1", 10, "venue", "filled", '{"filled":"1"}', True]]
     again = Journal(path)
     assert [record.id for record in await again.unfinished()] == ["o1"]  # so its venue is asked
     again.close()
@@ -265,7 +268,8 @@ async def test_a_second_fathom_reads_what_the_first_one_writes(tmp_path: Path) -
 READ_ONLY = """
 import asyncio, os, sys
 from pathlib import Path
-from app.journal import Intent, Journal, JournalUnavailable
+from app.journal import Journal, JournalUnavailable
+from app.journal_rows import Intent
 if os.geteuid() == 0:
     os.setgid(65534); os.setuid(65534)
 async def main() -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from app.journal import Journal, Record
+from app.journal import Journal
+from app.journal_rows import Record
 from connectors import catalogue
 from connectors.model import Market, OrderKind, OrderStatus, Side
 from connectors.practice.faults import Faults

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
 
 from app.blotter import now_ms
-from app.journal import Intent, Note
+from app.journal_rows import Intent, Note
 from app.orders import Draft
 from app.settings import Settings
 from app.terminal import Terminal

@@ -27,7 +27,8 @@ from PySide6.QtWidgets import (
 
 from app.blotter import order_of
 from app.export import Cancelled, export
-from app.journal import LINES, JournalUnavailable, Note, Record
+from app.journal import LINES, JournalUnavailable
+from app.journal_rows import Note, Record
 from app.orders import Order, OrderState
 from connectors.model import plain
 from ui.panel import Panel
