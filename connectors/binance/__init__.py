@@ -1,4 +1,4 @@
-"""Binance: spot, and USD-margined perpetual and dated futures. Data only; see market, spot, usdm, signing, practice.
+"""Binance: spot, and USD-margined perpetual and dated futures. Data only; see market, spot*, usdm*, signing, practice.
 
 Symbols are spelled the same in both products, so everything is keyed by family too. Protocol as of 2026-07.
 """
@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 
 from connectors.binance.market import USDM_BOOKS, USDM_REST, BinanceMarketStream, route
 from connectors.binance.signing import BinanceSigner
-from connectors.binance.spot import SpotAccountStream, SpotTrading
-from connectors.binance.usdm import UsdmAccountStream, UsdmTradeStream, UsdmTrading, keep_alive
+from connectors.binance.spot import SpotTrading
+from connectors.binance.spot_account import SpotAccountStream
+from connectors.binance.usdm import UsdmTrading
+from connectors.binance.usdm_account import UsdmAccountStream, UsdmTradeStream, keep_alive
 from connectors.contract import (
     Amend,
     BookRule,

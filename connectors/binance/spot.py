@@ -1,8 +1,8 @@
-"""Binance spot: REST `/api/v3`, orders and the private stream over the WebSocket API (the only way to it since 2026-02-20)."""
+"""Operations of Binance spot: REST `/api/v3`, orders over the WebSocket API too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,37 +10,14 @@ import msgspec
 from msgspec import UNSET
 
 from connectors.binance import rows
-from connectors.binance.signing import read_json, read_ws
-from connectors.contract import (
-    UNREADABLE,
-    Answer,
-    Answered,
-    Ask,
-    Call,
-    ClosingSoon,
-    Cost,
-    Dial,
-    Effect,
-    Event,
-    Flow,
-    Found,
-    LoginLost,
-    Page,
-    Role,
-    Search,
-    Security,
-    Stream,
-    Topic,
-    Trading,
-    Unknown,
-    once,
-)
+from connectors.binance.calls import ask, get, named, signed
+from connectors.binance.signing import read_json
+from connectors.contract import Answer, Call, Cost, Effect, Flow, Found, Page, Role, Search, Trading, once
 from connectors.errors import NothingToChange, NotSupported, OrderNotFound
 from connectors.model import (
     Balance,
     BookSnapshot,
     Candle,
-    EndReason,
     Fees,
     Fill,
     Instrument,
@@ -50,12 +27,9 @@ from connectors.model import (
     OrderKind,
     OrderRef,
     OrderRequest,
-    OrderStatus,
     OrderUpdate,
-    Side,
     SizeRule,
     Ticker,
-    TimeInForce,
     Trade,
     decimals,
     plain,
@@ -87,12 +61,12 @@ class SpotTrading(Trading):
 
     def time(self) -> Flow[int]:
         """GET /api/v3/time."""
-        return once(_get("/api/v3/time", 1, lambda body: body["serverTime"]))
+        return once(get("/api/v3/time", 1, lambda body: body["serverTime"]))
 
     def instruments(self) -> Flow[list[Instrument]]:
         """GET /api/v3/exchangeInfo; permission sets are left out, they make half of the answer."""
         read = lambda body: [self._instrument(row) for row in body["symbols"]]  # noqa: E731 - the reader beside its request
-        return once(_get("/api/v3/exchangeInfo", 20, read, ("showPermissionSets", "false")))
+        return once(get("/api/v3/exchangeInfo", 20, read, ("showPermissionSets", "false")))
 
     def book(self, instrument: Instrument, depth: int | None = None) -> Flow[BookSnapshot]:
         """GET /api/v3/depth."""
@@ -100,13 +74,13 @@ class SpotTrading(Trading):
         weight = next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
         params = (("symbol", instrument.wire), ("limit", str(limit)))
         return once(
-            _get("/api/v3/depth", weight, lambda body: rows.book_snapshot(body, instrument.wire, limit), *params)
+            get("/api/v3/depth", weight, lambda body: rows.book_snapshot(body, instrument.wire, limit), *params)
         )
 
     def trades(self, instrument: Instrument, limit: int = 200) -> Flow[list[Trade]]:
         """GET /api/v3/trades."""
         params = (("symbol", instrument.wire), ("limit", str(min(limit, 1000))))
-        return once(_get("/api/v3/trades", 25, lambda body: rows.public_trades(body, instrument.wire), *params))
+        return once(get("/api/v3/trades", 25, lambda body: rows.public_trades(body, instrument.wire), *params))
 
     def candles(self, instrument: Instrument, interval: str, page: Page) -> Flow[list[Candle]]:
         """GET /api/v3/klines; the last row is the running candle."""
@@ -125,21 +99,21 @@ class SpotTrading(Trading):
         names = msgspec.json.encode([instrument.wire for instrument in instruments]).decode()
         params = (("symbols", names),) if 0 < len(instruments) <= 100 else ()
         read = lambda body: [rows.ticker(row) for row in (body if isinstance(body, list) else [body])]  # noqa: E731 - a symbol alone
-        return once(_get("/api/v3/ticker/24hr", weight, read, *params))
+        return once(get("/api/v3/ticker/24hr", weight, read, *params))
 
     # account
 
     def login(self) -> Flow[Mapping[str, Any]]:
         """What the key may do; Binance tells only whether the account can trade."""
-        return once(_signed("GET", "/api/v3/account", 20, _key_info, ("omitZeroBalances", "true")))
+        return once(signed("GET", "/api/v3/account", 20, _key_info, ("omitZeroBalances", "true")))
 
     def balances(self, facts: Mapping[str, Any]) -> Flow[list[Balance]]:
         """GET /api/v3/account."""
-        return once(_signed("GET", "/api/v3/account", 20, self._balances))
+        return once(signed("GET", "/api/v3/account", 20, self._balances))
 
     def fees(self, instrument: Instrument, facts: Mapping[str, Any]) -> Flow[Fees]:
         """GET /api/v3/account/commission: standard, special and tax parts add up."""
-        return once(_signed("GET", "/api/v3/account/commission", 20, _fees, ("symbol", instrument.wire)))
+        return once(signed("GET", "/api/v3/account/commission", 20, _fees, ("symbol", instrument.wire)))
 
     # orders
 
@@ -157,16 +131,16 @@ class SpotTrading(Trading):
         costs = (Cost("REQUEST_WEIGHT", 1), Cost("ORDERS", 1))
         read = lambda row: rows.order_row(row, KINDS)  # noqa: E731 - the reader beside its request
         if socket:
-            return once(_ask("order.place", params, read, Effect.PLACE, costs))
-        return once(_signed("POST", "/api/v3/order", 0, read, *params, effect=Effect.PLACE, costs=costs))
+            return once(ask("order.place", params, read, Effect.PLACE, costs))
+        return once(signed("POST", "/api/v3/order", 0, read, *params, effect=Effect.PLACE, costs=costs))
 
     def cancel(self, order: OrderRef, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
         """DELETE /api/v3/order or order.cancel."""
-        params = _named(order)
+        params = named(order)
         read = lambda row: rows.order_row(row, KINDS, cancel=True)  # noqa: E731 - the reader beside its request
         if socket:
-            return once(_ask("order.cancel", params, read, Effect.CANCEL, (Cost("REQUEST_WEIGHT", 1),)))
-        return once(_signed("DELETE", "/api/v3/order", 1, read, *params, effect=Effect.CANCEL))
+            return once(ask("order.cancel", params, read, Effect.CANCEL, (Cost("REQUEST_WEIGHT", 1),)))
+        return once(signed("DELETE", "/api/v3/order", 1, read, *params, effect=Effect.CANCEL))
 
     def cancel_all(self, instrument: Instrument | None, facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
         """DELETE /api/v3/openOrders: one symbol; refused with -2011 when nothing is open."""
@@ -186,21 +160,21 @@ class SpotTrading(Trading):
         """PUT /api/v3/order/amend/keepPriority: the amount may only be lowered, the order gets a new client id."""
         if price is not None or not isinstance(amount, Decimal):
             raise NotSupported("Binance spot can only lower an order's amount in place")
-        params = [*_named(order), ("newQty", plain(amount))]
+        params = [*named(order), ("newQty", plain(amount))]
         if client_id:
             params.append(("newClientOrderId", client_id))
-        call = _signed("PUT", "/api/v3/order/amend/keepPriority", 4, _amended, *params, effect=Effect.AMEND)
+        call = signed("PUT", "/api/v3/order/amend/keepPriority", 4, _amended, *params, effect=Effect.AMEND)
         return once(call)
 
     def order(self, order: OrderRef, facts: Mapping[str, Any]) -> Flow[OrderUpdate]:
         """GET /api/v3/order."""
-        return once(_signed("GET", "/api/v3/order", 4, lambda row: rows.order_row(row, KINDS), *_named(order)))
+        return once(signed("GET", "/api/v3/order", 4, lambda row: rows.order_row(row, KINDS), *named(order)))
 
     def open_orders(self, instrument: Instrument | None, facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
         """GET /api/v3/openOrders, of one symbol or of all."""
         params = (("symbol", instrument.wire),) if instrument is not None else ()
         read = lambda body: [rows.order_row(row, KINDS) for row in body]  # noqa: E731 - the reader beside its request
-        return once(_signed("GET", "/api/v3/openOrders", 6 if instrument else 80, read, *params))
+        return once(signed("GET", "/api/v3/openOrders", 6 if instrument else 80, read, *params))
 
     def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
         """GET /api/v3/myTrades; a window of both times may span 24 h, so only the start is sent."""
@@ -211,7 +185,7 @@ class SpotTrading(Trading):
             params.append(("startTime", str(page.start)))
         params.append(("limit", str(min(page.limit, 1000))))
         read = lambda body: [rows.fill_row(row, self.family) for row in body]  # noqa: E731 - the reader beside its request
-        return once(_signed("GET", "/api/v3/myTrades", 20, read, *params))
+        return once(signed("GET", "/api/v3/myTrades", 20, read, *params))
 
     def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:
         """By client id. "Does not exist" is no proof so soon after the request: its time window may still be open."""
@@ -265,146 +239,7 @@ class SpotTrading(Trading):
         return found
 
 
-class SpotAccountStream(Stream):
-    """A WebSocket API connection: answers to requests by id, and the account's events once subscribed."""
-
-    def __init__(self, family: str = "spot", *, subscribe: bool = True) -> None:
-        self._family = family
-        self._subscribe = subscribe
-
-    def _dial(self) -> Dial:
-        return Dial()
-
-    def plan(self, active: frozenset[Topic], add: Sequence[Topic], drop: Sequence[Topic]) -> list[Ask]:
-        """One signed subscription carries everything."""
-        if not self._subscribe or not add:
-            return []
-        payload = {"method": "userDataStream.subscribe.signature", "params": {}}
-        return [
-            Ask(
-                endpoint=Role.ACCOUNT,
-                id="",
-                payload=payload,
-                read=read_ws,
-                security=Security.SIGNED,
-                effect=Effect.SETUP,
-                costs=(Cost("REQUEST_WEIGHT", 2),),
-                extra={"window": False},
-            )
-        ]
-
-    def receive(self, frame: str | bytes) -> list[Event]:
-        """An answer, or an event in its wrapping."""
-        try:
-            row = msgspec.json.decode(frame)
-            if "event" in row:
-                return account_events(row["event"], self._family)
-            if "data" in row and "stream" in row:
-                return account_events(row["data"], self._family)
-            if "status" in row:
-                if row.get("id") is None:
-                    error = row.get("error") or {}
-                    return [LoginLost(str(error.get("msg", "the session was refused")))]
-                return [Answered(str(row["id"]), row)]
-            if "e" in row:
-                return account_events(row, self._family)
-        except UNREADABLE as error:
-            return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
-        return [Unknown("a frame without a known name", str(frame[:200]))]
-
-
-def account_events(event: Any, family: str) -> list[Event]:
-    """What one spot account event means."""
-    match event.get("e"):
-        case "executionReport":
-            return _execution(event, family)
-        case "outboundAccountPosition":
-            return [
-                Balance(
-                    asset=row["a"],
-                    family=family,
-                    total=rows.money(row["f"]) + rows.money(row["l"]),
-                    available=rows.money(row["f"]),
-                    held=rows.money(row["l"]),
-                    time=event.get("u"),
-                )
-                for row in event["B"]
-            ]
-        case "balanceUpdate" | "externalLockUpdate" | "listStatus":
-            return []  # outboundAccountPosition follows with the absolute figures; order lists show as their orders
-        case "eventStreamTerminated":
-            return [LoginLost("the venue ended the event stream")]
-        case "serverShutdown":
-            return [ClosingSoon("the venue restarts this server")]
-        case name:
-            return [Unknown(f"account event {name}", str(event)[:200])]
-
-
-def _execution(event: Any, family: str) -> list[Event]:
-    """`c` names the cancel on a cancelled order, `C` the order; otherwise `C` is empty and `c` names the order."""
-    client_id = event["C"] or event["c"]
-    status = rows.STATUS[event["X"]]
-    kind = KINDS.get(event["o"], OrderKind.LIMIT)
-    if kind.has_trigger and status is OrderStatus.OPEN and not event.get("w", True):
-        status = OrderStatus.UNTRIGGERED
-    filled, spent = rows.money(event["z"]), rows.money(event["Z"])
-    reason = event.get("r", "NONE")
-    update = OrderUpdate(
-        wire=event["s"],
-        family=family,
-        venue_id=str(event["i"]),
-        client_id=client_id if event["x"] != "REPLACED" else event["c"],
-        previous_client_id=event["C"] if event["x"] == "REPLACED" else "",
-        status=status,
-        side=Side(event["S"].lower()),
-        kind=kind,
-        tif=rows.TIF.get(event["f"], TimeInForce.GTC),
-        price=rows.given(event["p"]),
-        trigger=rows.given(event["P"]),
-        amount=rows.given(event["q"]),
-        filled=filled,
-        average=spent / filled if filled > 0 else UNSET,
-        post_only=event["o"] == "LIMIT_MAKER",
-        end_reason=rows.end_reason(event["X"], event["f"]),
-        reason="" if reason == "NONE" else reason,
-        created=event["O"],
-        time=event["T"],
-    )
-    found: list[Event] = []
-    if event["x"] == "TRADE":
-        found.append(
-            Fill(
-                wire=event["s"],
-                family=family,
-                id=str(event["t"]),
-                venue_id=str(event["i"]),
-                client_id=client_id,
-                side=Side(event["S"].lower()),
-                price=rows.money(event["L"]),
-                amount=rows.money(event["l"]),
-                time=event["T"],
-                fee=rows.money(event["n"]) if event.get("N") else Decimal(0),
-                fee_asset=event.get("N") or "",
-                maker=event["m"],
-            )
-        )
-    if update.status is OrderStatus.EXPIRED and update.end_reason is EndReason.OTHER and event["o"] == "MARKET":
-        update.end_reason = EndReason.IOC_REST
-    return [*found, update]
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def _get(path: str, weight: float, read: Callable[[Any], Any], *params: tuple[str, str]) -> Call:
-    return Call(
-        endpoint=Role.REST,
-        method="GET",
-        path=path,
-        params=params,
-        read=lambda answer: read(read_json(answer)),
-        costs=(Cost("REQUEST_WEIGHT", weight),),
-    )
 
 
 def _candle_call(role: str, path: str, weight: float, params: list[tuple[str, str]], wire: str, interval: str) -> Call:
@@ -415,56 +250,12 @@ def _candle_call(role: str, path: str, weight: float, params: list[tuple[str, st
     return Call(endpoint=role, method="GET", path=path, params=tuple(params), read=read, costs=costs)
 
 
-def _signed(
-    method: str,
-    path: str,
-    weight: float,
-    read: Callable[[Any], Any],
-    *params: tuple[str, str],
-    effect: Effect = Effect.READ,
-    costs: tuple[Cost, ...] | None = None,
-) -> Call:
-    return Call(
-        endpoint=Role.REST,
-        method=method,
-        path=path,
-        params=params,
-        form=method in ("POST", "PUT"),
-        security=Security.SIGNED,
-        effect=effect,
-        read=lambda answer: read(read_json(answer)),
-        costs=costs if costs is not None else (Cost("REQUEST_WEIGHT", weight),),
-    )
-
-
-def _ask(
-    method: str, params: list[tuple[str, str]], read: Callable[[Any], Any], effect: Effect, costs: tuple[Cost, ...]
-) -> Ask:
-    fields: dict[str, Any] = {name: int(value) if name == "orderId" else value for name, value in params}
-    return Ask(
-        endpoint=Role.TRADE,
-        id="",
-        payload={"method": method, "params": fields},
-        read=lambda payload: read(read_ws(payload)),
-        security=Security.SIGNED,
-        effect=effect,
-        costs=costs,
-    )
-
-
-def _named(order: OrderRef) -> list[tuple[str, str]]:
-    """The order's name: the venue's id where it is known, it never changes."""
-    params = [("symbol", order.instrument.wire)]
-    params.append(("orderId", order.venue_id) if order.venue_id else ("origClientOrderId", order.client_id))
-    return params
-
-
 def _cancel_all(instrument: Instrument) -> Flow[list[OrderUpdate]]:
     def read(body: Any) -> list[OrderUpdate]:
         legs = [leg for row in body for leg in row.get("orderReports", [row])]
         return [rows.order_row(leg, KINDS, cancel=True) for leg in legs]
 
-    call = _signed("DELETE", "/api/v3/openOrders", 1, read, ("symbol", instrument.wire), effect=Effect.CANCEL)
+    call = signed("DELETE", "/api/v3/openOrders", 1, read, ("symbol", instrument.wire), effect=Effect.CANCEL)
     try:
         return (yield call)
     except OrderNotFound as error:
