@@ -7,6 +7,7 @@ last look. Events arrive by plain calls from the session's loop.
 from __future__ import annotations
 
 import time
+from bisect import insort
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,22 @@ class TradeRing:
     def last(self) -> Trade | None:
         """The newest."""
         return self._ring[-1] if self._ring else None
+
+
+class TradedVolume:
+    """How much was traded at each price since the feed began. `prices` are sorted: what is in sight is found by halving."""
+
+    def __init__(self) -> None:
+        self.prices: list[float] = []
+        self.sizes: dict[float, float] = {}
+
+    def add(self, trade: Trade) -> None:
+        """One more."""
+        known = self.sizes.get(trade.price)
+        if known is None:
+            insort(self.prices, trade.price)
+            known = 0.0
+        self.sizes[trade.price] = known + trade.amount
 
 
 class CandleSeries:
@@ -102,7 +119,7 @@ class Feed(QObject):
         self.ticker: Ticker | None = None
         self.mark: MarkPrice | None = None
         self.trades = TradeRing()
-        self.volume_at: dict[float, float] = {}
+        self.traded = TradedVolume()
         self.version = 0
         self.users = 0
         self.last_event = 0.0
@@ -186,7 +203,7 @@ class Feed(QObject):
         self.last_event = time.monotonic()
         if isinstance(event, Trade):
             self.trades.add(event)
-            self.volume_at[event.price] = self.volume_at.get(event.price, 0.0) + event.amount
+            self.traded.add(event)
         elif isinstance(event, Ticker):
             self._merge(event)
         elif isinstance(event, Candle):

@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, Qt, QTimer
 _log = logging.getLogger(__name__)
 
 FRAME_MS = 16
+AT_ONCE_MS = 3.0  # of one frame; panels whose turn comes after that wait for the next
 
 
 class Framed(Protocol):
@@ -28,7 +29,10 @@ class Framed(Protocol):
 
 
 class FrameClock(QObject):
-    """Calls `frame(now)` of everything registered and visible. `now` is monotonic seconds."""
+    """Calls `frame(now)` of everything registered and visible. `now` is monotonic seconds.
+
+    What one frame has no time for has its turn in the next, before the others.
+    """
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -39,6 +43,7 @@ class FrameClock(QObject):
         self._timer.timeout.connect(self._tick)
         self._last = 0.0
         self._failed: set[int] = set()
+        self._due: dict[Framed, None] = {}  # in the order in which they came due
         self.frames = 0
         self.gaps: deque[float] = deque(maxlen=600)  # ms between frames
         self.costs: deque[float] = deque(maxlen=600)  # ms spent in frame()
@@ -51,6 +56,7 @@ class FrameClock(QObject):
         """No more."""
         if framed in self._framed:
             self._framed.remove(framed)
+        self._due.pop(framed, None)
 
     def start(self) -> None:
         """Run."""
@@ -73,10 +79,20 @@ class FrameClock(QObject):
         self.frames += 1
         for framed in self._framed:
             if (self.frames + framed.phase) % framed.every == 0 and framed.isVisible():
-                try:
-                    framed.frame(now)
-                except Exception:  # noqa: BLE001 - one panel's bug must not stop the others; it is logged
-                    if id(framed) not in self._failed:
-                        self._failed.add(id(framed))
-                        _log.exception("%s could not draw", type(framed).__name__)
-        self.costs.append((time.monotonic() - now) * 1000)
+                self._due[framed] = None
+        spent = 0.0
+        for framed in list(self._due):
+            if spent > AT_ONCE_MS:
+                break  # together they would keep the pointer and the keyboard waiting
+            del self._due[framed]
+            self._frame(framed, now)
+            spent = (time.monotonic() - now) * 1000
+        self.costs.append(spent)
+
+    def _frame(self, framed: Framed, now: float) -> None:
+        try:
+            framed.frame(now)
+        except Exception:  # noqa: BLE001 - one panel's bug must not stop the others; it is logged
+            if id(framed) not in self._failed:
+                self._failed.add(id(framed))
+                _log.exception("%s could not draw", type(framed).__name__)

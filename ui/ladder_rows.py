@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from connectors.book import OrderBook
 from connectors.model import Instrument, Side
+
+if TYPE_CHECKING:
+    from app.markets import TradedVolume
 
 GROUPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
@@ -92,11 +98,25 @@ class LadderRows:
         self._fill(bids, book.bid_prices, book.bids, Side.BUY)
         return bids, asks
 
-    def _fill(self, rows: list[float], prices: list[float], sizes: dict[float, float], side: Side) -> None:
+    def volumes(self, traded: TradedVolume) -> list[float]:
+        """What was traded in each visible row."""
+        if self.top is None:
+            return [0.0] * self.count
+        seen = self._visible(traded.prices)
+        ticks = np.round(np.array(seen) / self._tick).astype(np.int64)
+        row = self.top // self.group - ticks // self.group
+        inside = (row >= 0) & (row < self.count)
+        sizes = np.fromiter(map(traded.sizes.__getitem__, seen), np.float64, len(seen))
+        return np.bincount(row[inside], sizes[inside], self.count).tolist()
+
+    def _visible(self, prices: list[float]) -> list[float]:
+        """Those that may stand in a row."""
         top = self.top or 0
-        high = (top + self.group) * self._tick
-        low = (top - self.count * self.group) * self._tick
-        for price in prices[bisect_left(prices, low) : bisect_right(prices, high)]:
+        low, high = (top - self.count * self.group) * self._tick, (top + self.group) * self._tick
+        return prices[bisect_left(prices, low) : bisect_right(prices, high)]
+
+    def _fill(self, rows: list[float], prices: list[float], sizes: dict[float, float], side: Side) -> None:
+        for price in self._visible(prices):
             row = self.row_of(price, side)
             if row is not None:
                 rows[row] += sizes[price]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontMetricsF
@@ -14,6 +15,8 @@ from connectors.contract import Environment
 
 FAMILIES = ("Inter", "Segoe UI Variable", "Segoe UI", "SF Pro Text", "Noto Sans", "DejaVu Sans")
 MONO = ("JetBrains Mono", "Cascadia Mono", "SF Mono", "DejaVu Sans Mono", "monospace")
+
+REMEMBERED = 4096  # widths a font
 
 # name -> (pixels, weight)
 FONTS = {
@@ -30,6 +33,25 @@ FONTS = {
 }
 
 
+class Widths(QFontMetricsF):
+    """Metrics of a font that remember how wide a text is: a screen of figures asks for the same ones again and again."""
+
+    def __init__(self, font: QFont) -> None:
+        super().__init__(font)
+        self._known: dict[str, float] = {}
+
+    def horizontalAdvance(self, text: str, /, *rest: Any, **more: Any) -> float:
+        """Width of `text` in pixels."""
+        if rest or more:
+            return super().horizontalAdvance(text, *rest, **more)
+        width = self._known.get(text)
+        if width is None:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            width = self._known[text] = super().horizontalAdvance(text)
+        return width
+
+
 class Theme(QObject):
     """Colours by token, as attributes of nothing: ask `theme["text.primary"]`. `changed` when another one was chosen."""
 
@@ -42,6 +64,7 @@ class Theme(QObject):
         self.environment = Environment.PRACTICE
         self._colours: dict[str, QColor] = {}
         self._fonts: dict[str, QFont] = {}
+        self._metrics: dict[str, Widths] = {}
         self.choose(name, colour_blind=colour_blind)
 
     def choose(self, name: str, *, colour_blind: bool | None = None) -> None:
@@ -107,9 +130,11 @@ class Theme(QObject):
             self._fonts["mono"] = make_font(_family(MONO), 12, 450)
         return self._fonts["mono"]
 
-    def metrics(self, token: str) -> QFontMetricsF:
+    def metrics(self, token: str) -> Widths:
         """Widths of a font."""
-        return QFontMetricsF(self.font(token))
+        if token not in self._metrics:
+            self._metrics[token] = Widths(self.font(token))
+        return self._metrics[token]
 
     def apply(self, application: QApplication) -> None:
         """Base font and style sheet of the whole program."""

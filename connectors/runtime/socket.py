@@ -1,6 +1,7 @@
 """One WebSocket connection, from its opening flow to its end, again and again until it is stopped.
 
-The reader loop hands each frame to the Stream synchronously: no task, timer or await a message. Reconnects back off with
+The reader loop hands each frame to the Stream synchronously: no task, timer or await a message, but a turn for everything
+else after two milliseconds of work. Reconnects back off with
 full jitter. The library behind `_dial` could be another one: only that function and `_Transport` know it.
 """
 
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
@@ -40,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
+AT_A_STRETCH = 0.002  # seconds of work on frames after which everything else has its turn
 
 
 class LinkState(StrEnum):
@@ -371,8 +374,10 @@ class Link:
         for task in helpers:
             task.add_done_callback(ended)
         receive, counters = transport.recv, self.counters
+        held = 0.0
         while True:
             frame = await receive()
+            began = time.perf_counter()
             self.last_frame = self._now()
             counters.frames += 1
             counters.bytes += len(frame)
@@ -380,6 +385,10 @@ class Link:
             events = self.stream.receive(frame)
             if events:
                 self._handle(events)
+            held += time.perf_counter() - began
+            if held > AT_A_STRETCH:  # frames that came together are handed out without giving way: others wait too
+                held = 0.0
+                await asyncio.sleep(0)
 
     def _handle(self, events: list[Event]) -> None:
         """Deal with what concerns the connection itself, hand on the rest."""

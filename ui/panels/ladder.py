@@ -7,7 +7,7 @@ pointer nor button is on them. Only rows whose content changed are painted again
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
@@ -50,7 +50,36 @@ ROW = 20
 HEAD = 24
 TOOLS = 28
 FOOT = 52
+AT_ONCE = 12  # rows whose sizes one frame draws again
+SELDOM = 0.2  # seconds between two paintings of what is read, not watched: traded volumes, and all around the rows
 CURRENCIES = frozenset({"USD", "USDT", "USDC", "EUR", "GBP", "AUD", "CHF", "DAI", "FDUSD", "TUSD"})
+
+
+_Own = tuple[Side, Decimal, bool, float | None]  # side, size, whether in doubt, what is ahead of it
+
+
+class _Telling(NamedTuple):
+    """What of a row must never be late on the screen."""
+
+    tick: int
+    own: _Own | None
+    is_bid: bool
+    is_ask: bool
+    last: Side | None
+    hover: Side | None
+    live: bool
+    cursor: bool
+
+
+class _Line(NamedTuple):
+    """All that a row shows."""
+
+    telling: _Telling
+    bid: float
+    ask: float
+    bid_part: int  # of the largest size on the screen, in percent
+    ask_part: int
+    volume: int  # of the largest traded volume on the screen, in fortieths
 
 
 class Ladder(Painted):
@@ -82,7 +111,12 @@ class Ladder(Painted):
         self._pressed = False
         self._drag: Order | None = None
         self._seen: tuple[object, ...] = ()
-        self._content: list[tuple[object, ...]] = []
+        self._content: list[_Line | None] = []  # what was drawn
+        self._turn = 0  # the row whose figures are looked at first
+        self._volumes: list[float] = []  # traded in each row
+        self._place: tuple[int, ...] = ()  # of the rows for which that was summed up
+        self._behind = False  # some rows wait for the next frame
+        self._whole = (0.0, "")  # when the panel was painted from edge to edge, and the sentence there
         self._buffer = QPixmap()
         self._trades_seen = 0
         self._last: tuple[float, Side] | None = None
@@ -137,13 +171,20 @@ class Ladder(Painted):
         if trades:
             self._last = (trades[-1].price, trades[-1].side)
         state = feed.sync.state
-        seen = (feed.book.version, state, rows.top, rows.group, self._last, len(feed.volume_at), self._hover, self.said)
+        seen = (feed.book.version, state, rows.top, rows.group, self._last, self._trades_seen, self._hover, self.said)
         self._integrity = integrity(feed.sync, now)
         second = int(feed.sync.lasting(now)) if state is not BookState.LIVE else 0
-        if (*seen, second) != self._seen:
+        if (*seen, second) != self._seen or self._behind:
+            whole = self.said != self._whole[1] or not feed.sync.live or now - self._whole[0] > SELDOM
             self._seen = (*seen, second)
+            if whole:
+                self._place = ()
             self._draw_rows()
-            self.update()
+            if whole:
+                self._whole = (now, self.said)
+                self.update()
+            else:
+                self.update(0, HEAD + TOOLS, self.width(), rows.count * ROW)
 
     @property
     def live(self) -> bool:
@@ -162,6 +203,7 @@ class Ladder(Painted):
 
     def _forget(self) -> None:
         self._content = []
+        self._place = ()
         self._seen = ()
         self.update()
 
@@ -191,8 +233,11 @@ class Ladder(Painted):
             self._content = []
         bids, asks = rows.sizes(feed.book)
         most = max(max(bids, default=0.0), max(asks, default=0.0)) or 1.0
-        volumes = self._volumes(rows)
-        traded = max(volumes.values(), default=0.0) or 1.0
+        place = (rows.top, rows.group, rows.count)
+        if place != self._place:
+            self._place, self._volumes = place, rows.volumes(feed.traded)
+        volumes = self._volumes
+        traded = max(volumes) or 1.0
         own = self._own_orders(rows)
         best_bid = feed.book.best_bid
         best_ask = feed.book.best_ask
@@ -200,53 +245,85 @@ class Ladder(Painted):
         ask_row = rows.row_of(best_ask[0], Side.SELL) if best_ask else None
         last_row = rows.row_of(*_resting(self._last)) if self._last else None
         live = feed.sync.live
-        content: list[tuple[object, ...]] = []
+        wanted_lines: list[_Line] = []
         for row in range(rows.count):
-            last = self._last[1] if row == last_row and self._last else None
-            hover = self._hover[1] if self._hover is not None and self._hover[0] == row else None
-            content.append(
-                (
-                    rows.top - row * rows.group,
-                    round(bids[row], 8),
-                    round(asks[row], 8),
-                    int(bids[row] / most * 100),
-                    int(asks[row] / most * 100),
-                    int(volumes.get(row, 0.0) / traded * 40),
-                    own.get(row),
-                    row == bid_row,
-                    row == ask_row,
-                    last,
-                    hover,
-                    live,
-                    row == self.cursor_row,
+            wanted_lines.append(
+                _Line(
+                    _Telling(
+                        tick=rows.top - row * rows.group,
+                        own=own.get(row),
+                        is_bid=row == bid_row,
+                        is_ask=row == ask_row,
+                        last=self._last[1] if row == last_row and self._last else None,
+                        hover=self._hover[1] if self._hover is not None and self._hover[0] == row else None,
+                        live=live,
+                        cursor=row == self.cursor_row,
+                    ),
+                    bid=round(bids[row], 8),
+                    ask=round(asks[row], 8),
+                    bid_part=int(bids[row] / most * 100),
+                    ask_part=int(asks[row] / most * 100),
+                    volume=int(volumes[row] / traded * 40),
                 )
             )
-        painter = QPainter(self._buffer)
-        known = len(self._content)
-        for row, line in enumerate(content):
-            if row >= known or self._content[row] != line:
-                self._draw_row(painter, row, line, bids[row], asks[row])
-        painter.end()
-        self._content = content
+        self._move(rows)
+        self._paint_lines(wanted_lines)
 
-    def _draw_row(self, painter: QPainter, row: int, line: tuple[object, ...], bid: float, ask: float) -> None:
+    def _move(self, rows: LadderRows) -> None:
+        """Rows that moved are moved in the picture, not drawn again."""
+        first = self._content[0] if self._content else None
+        if first is None or rows.top is None or len(self._content) != rows.count:
+            self._content = [None] * rows.count
+            return
+        by, rest = divmod(rows.top - first.telling.tick, rows.group)
+        if rest or abs(by) >= rows.count:
+            self._content = [None] * rows.count
+        elif by:
+            self._buffer.scroll(0, int(by * ROW * self.devicePixelRatioF()), self._buffer.rect())
+            gap: list[_Line | None] = [None] * abs(by)
+            self._content = gap + self._content[:-by] if by > 0 else self._content[-by:] + gap
+
+    def _paint_lines(self, wanted: list[_Line]) -> None:
+        """What tells where the market and the own orders are at once, mere sizes a few rows a frame, each in its turn."""
+        count, left = len(wanted), AT_ONCE
+        behind: list[int] = []
+        painter = QPainter(self._buffer)
+        for step in range(count):
+            row = (self._turn + step) % count
+            line, drawn = wanted[row], self._content[row]
+            if line == drawn:
+                continue
+            if drawn is not None and drawn.telling == line.telling:
+                if not left:
+                    behind.append(row)
+                    continue
+                left -= 1
+            self._draw_row(painter, row, line)
+            self._content[row] = line
+        painter.end()
+        self._behind = bool(behind)
+        self._turn = behind[0] if behind else 0
+
+    def _draw_row(self, painter: QPainter, row: int, line: _Line) -> None:
         rows, theme = self.rows, self.theme
         if rows is None:
             return
-        _, _, _, bid_part, ask_part, volume, own, is_bid, is_ask, last, hover, live, cursor = line
+        own, is_bid, is_ask, last, hover, live = line.telling[1:7]
         y = row * ROW
         edge, bid_end, price_end, ask_end = self._columns()
-        background = theme["surface.selected"] if hover is not None or cursor else theme["surface.panel"]
+        background = theme["surface.selected"] if hover is not None or line.telling.cursor else theme["surface.panel"]
         painter.fillRect(QRectF(0, y, self.width(), ROW), background)
         painter.fillRect(QRectF(bid_end, y, price_end - bid_end, ROW), theme["surface.raised"])
         strong = theme["text.primary"] if live else theme["text.tertiary"]
         weak = theme["text.tertiary"]
-        if isinstance(volume, int) and volume:
-            painter.fillRect(
-                QRectF(bid_end, y + 2, volume / 40 * (price_end - bid_end) * 0.5, ROW - 4), theme["volume"]
-            )
-        for part, side, left, right in ((bid_part, "buy", edge, bid_end), (ask_part, "sell", price_end, ask_end)):
-            if isinstance(part, int) and part:
+        if line.volume:
+            width = line.volume / 40 * (price_end - bid_end) * 0.5
+            painter.fillRect(QRectF(bid_end, y + 2, width, ROW - 4), theme["volume"])
+        for part, side, left, right in (
+            (line.bid_part, "buy", edge, bid_end),
+            (line.ask_part, "sell", price_end, ask_end),
+        ):
+            if part:
                 width = part / 100 * (right - left) * 0.95
                 colour = theme.side(side, "bar") if live else theme["surface.control"]
                 x = right - width if side == "buy" else left
@@ -256,13 +333,13 @@ class Ladder(Painted):
         metrics = theme.metrics(token)
         base = baseline(y, ROW, metrics)
         digits = min(3, rows.instrument.size_digits)
-        if bid:
+        if line.bid:
             painter.setPen(strong)
-            text = figure(bid, digits)
+            text = figure(line.bid, digits)
             painter.drawText(QPointF(bid_end - 6 - metrics.horizontalAdvance(text), base), text)
-        if ask:
+        if line.ask:
             painter.setPen(strong)
-            painter.drawText(QPointF(price_end + 6, base), figure(ask, digits))
+            painter.drawText(QPointF(price_end + 6, base), figure(line.ask, digits))
         price = rows.price(row)
         round_number = int(price / rows.instrument.tick) % (rows.group * 10) == 0 if rows.instrument.tick else False
         font = "body.bold" if round_number or is_bid or is_ask or last is not None else "body"
@@ -295,18 +372,18 @@ class Ladder(Painted):
             )
         if is_ask:
             painter.fillRect(QRectF(0, y + ROW - 1, self.width(), 1), theme["line.strong"])
-        if isinstance(own, tuple):
+        if own is not None:
             self._draw_own(painter, y, own)
-        if isinstance(hover, Side) and self.armed and live:
+        if hover is not None and self.armed and live:
             self._draw_would(painter, y, hover)
 
-    def _draw_own(self, painter: QPainter, y: int, own: tuple[object, ...]) -> None:
+    def _draw_own(self, painter: QPainter, y: int, own: _Own) -> None:
         """Own orders of a row: side, remaining size, doubt."""
         theme = self.theme
         side, size, doubt, ahead = own
         name = "buy" if side is Side.BUY else "sell"
         text = ("? " if doubt else "") + figure(
-            float(str(size)), min(3, self.rows.instrument.size_digits if self.rows else 3)
+            float(size), min(3, self.rows.instrument.size_digits if self.rows else 3)
         )
         painter.setFont(theme.font("caption.strong"))
         metrics = theme.metrics("caption.strong")
@@ -318,7 +395,7 @@ class Ladder(Painted):
         if ahead is not None:
             painter.setFont(theme.font("caption"))
             painter.setPen(theme["text.tertiary"])
-            label = figure(float(str(ahead)), 1)
+            label = figure(ahead, 1)
             wide = theme.metrics("caption").horizontalAdvance(label)
             at = x + width + 4 if side is Side.BUY else x - 4 - wide
             if width + wide + 8 < self._columns()[0]:  # only where it hides no size of the book
@@ -347,10 +424,12 @@ class Ladder(Painted):
         if feed is None or rows is None:
             self.draw_sentence(painter, self.waiting or "Choose an instrument in the watchlist, or press Ctrl+K.")
             return
-        self._draw_head(painter, rows)
+        if event.rect().top() < HEAD + TOOLS:
+            self._draw_head(painter, rows)
         if rows.top is not None and not self._buffer.isNull():
             painter.drawPixmap(QPointF(0, HEAD + TOOLS), self._buffer)
-        self._draw_foot(painter, feed)
+        if event.rect().bottom() >= self.height() - FOOT:
+            self._draw_foot(painter, feed)
         if not feed.sync.live:
             import time
 
@@ -497,17 +576,8 @@ class Ladder(Painted):
         painter.fillRect(QRectF(x, top + 10, split, 2), theme["buy"])
         painter.fillRect(QRectF(x + split + 1, top + 10, width - split - 1, 2), theme["sell"])
 
-    def _volumes(self, rows: LadderRows) -> dict[int, float]:
-        found: dict[int, float] = {}
-        if self.feed is not None:
-            for price, amount in self.feed.volume_at.items():
-                row = rows.row_of(price)
-                if row is not None:
-                    found[row] = found.get(row, 0.0) + amount
-        return found
-
-    def _own_orders(self, rows: LadderRows) -> dict[int, tuple[Side, Decimal, bool, float | None]]:
-        found: dict[int, tuple[Side, Decimal, bool, float | None]] = {}
+    def _own_orders(self, rows: LadderRows) -> dict[int, _Own]:
+        found: dict[int, _Own] = {}
         for order in self._working():
             if order.price is None:
                 continue

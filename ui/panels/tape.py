@@ -6,7 +6,7 @@ import time
 from collections import deque
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPixmap
@@ -19,10 +19,25 @@ from ui.widgets.figures import baseline, draw_figure, draw_triangle, figure
 if TYPE_CHECKING:
     from app.markets import Feed
 
+AT_ONCE = 8  # rows that one frame draws; a burst takes several frames and is then shown as a whole
 ROW = 20
 HEAD = 24
 FOOT = 52
 CLOCKS = (("%H:%M:%S", "00:00:00"), ("%M:%S", "00:00"))
+
+
+class _Grid(NamedTuple):
+    """A layout of the rows: where what is drawn was made for another one, it is of no use."""
+
+    visible: int
+    width: int
+    ratio: float
+    price_right: float
+    size_right: float
+    price_digits: int
+    size_digits: int
+    large: float  # a trade of this size or more stands out
+    look: tuple[str, bool]
 
 
 class Tape(Painted):
@@ -30,7 +45,7 @@ class Tape(Painted):
 
     panel_id = "tape"
     title = "Tape"
-    follows = True  # every second frame, in turn with the depth chart: together they would take too long
+    follows = True  # every second frame, in turn with the depth chart
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
@@ -39,10 +54,12 @@ class Tape(Painted):
         self.held = 0
         self._rows: deque[Trade] = deque(maxlen=400)
         self._waiting: list[Trade] = []
-        self._new = 0  # rows that are not in the buffer yet
+        self._coming = 0  # rows that are not shown yet
+        self._drawn = 0  # of those, in the next picture
         self._room = 0.0  # for sizes
-        self._buffer = QPixmap()
-        self._layout: tuple[object, ...] = ()  # of the buffer; another one means that all is drawn anew
+        self._buffer = QPixmap()  # what is shown
+        self._next = QPixmap()  # what will be, when all that is coming is drawn
+        self._layout: tuple[object, ...] = ()  # of what is shown; another one means that all is drawn anew
         self._seen = 0
         self._bought = 0.0
         self._sold = 0.0
@@ -52,7 +69,8 @@ class Tape(Painted):
         """Another instrument."""
         super().set_feed(feed)
         self._rows.clear()
-        self._waiting.clear()
+        self._waiting = []
+        self._coming = 0
         self._layout = ()
         self._room = 0.0
         self._seen = 0
@@ -72,25 +90,49 @@ class Tape(Painted):
                 else:
                     self._sold += trade.amount
             self._waiting += [trade for trade in trades if trade.amount >= self.smallest]
-        if not self._waiting:
-            return
-        if self.underMouse() and self._rows:
-            if self.held != len(self._waiting):
-                self.held = len(self._waiting)
-                self.update()
-            return
-        self._rows.extendleft(self._waiting)
-        self._new += len(self._waiting)
-        self._waiting.clear()
+        if self._waiting and not self._coming:
+            if self.underMouse() and self._rows:
+                if self.held != len(self._waiting):
+                    self.held = len(self._waiting)
+                    self.update()
+                return
+            self._admit()
+        if self._coming:
+            self._draw_some()
+
+    def _admit(self) -> None:
+        """What waits becomes part of the tape."""
+        new = self._waiting
+        self._rows.extendleft(new)
+        self._coming, self._drawn = len(new), 0
+        self._room = max(self._room, self._width_of(max(trade.amount for trade in new)))
+        self._waiting = []
         self.held = 0
         if not self._chips[1] and len(self._rows) >= 30:
             sizes = sorted(trade.amount for trade in self._rows)
-            self._layout = ()
             self._chips = [0.0, _nice(sizes[int(len(sizes) * 0.7)]), _nice(sizes[int(len(sizes) * 0.93)])]
-        self.update()
+
+    def _draw_some(self) -> None:
+        """The next few of the new rows, on a picture that nobody sees; it is shown when it has all of them."""
+        grid = self._grid()
+        if grid != self._layout:
+            self._coming = 0
+            self.update()  # painting draws everything anew
+            return
+        coming = min(self._coming, grid.visible)
+        if not self._drawn:
+            self._next = self._buffer.copy()
+            self._next.scroll(0, int(coming * ROW * grid.ratio), self._next.rect())
+        upto = min(coming, self._drawn + AT_ONCE)
+        self._draw_rows(self._next, grid, self._drawn, upto)
+        self._drawn = upto
+        if upto == coming:
+            self._buffer, self._next = self._next, QPixmap()
+            self._coming = 0
+            self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """All visible rows; this is cheap."""
+        """The rows as they were drawn, and what is around them."""
         painter = QPainter(self)
         theme = self.theme
         painter.fillRect(self.rect(), theme["surface.panel"])
@@ -98,22 +140,17 @@ class Tape(Painted):
             self.draw_sentence(painter, self.waiting)
             return
         width = self.width()
-        instrument = self.feed.instrument
-        digits = min(4, instrument.size_digits)
+        grid = self._grid()
         painter.setFont(theme.font("caption.strong"))
         metrics = theme.metrics("caption.strong")
         base = baseline(0, HEAD, metrics)
         painter.setPen(theme["text.tertiary"])
-        size_right = width - 10.0
-        widest = max((trade.amount for trade in islice(self._rows, 60)), default=0.0)
-        needed = theme.metrics("body").horizontalAdvance(figure(widest, digits)) + 12
-        self._room = max(self._room, needed)  # it only grows: columns do not jump to and fro
-        price_right = size_right - max(self._room, width * 0.24)
         painter.drawText(QPointF(20, base), "Time")
-        painter.drawText(QPointF(price_right - metrics.horizontalAdvance("Price"), base), "Price")
-        painter.drawText(QPointF(size_right - metrics.horizontalAdvance("Size"), base), "Size")
+        painter.drawText(QPointF(grid.price_right - metrics.horizontalAdvance("Price"), base), "Price")
+        painter.drawText(QPointF(grid.size_right - metrics.horizontalAdvance("Size"), base), "Size")
         painter.fillRect(QRectF(0, HEAD - 1, width, 1), theme["line.subtle"])
-        self._draw_rows(price_right, size_right, digits)
+        if grid != self._layout:
+            self._draw_all(grid)
         painter.drawPixmap(QPointF(0, HEAD), self._buffer)
         self._draw_foot(painter)
         self.draw_focus(painter)
@@ -121,63 +158,66 @@ class Tape(Painted):
             painter.setPen(theme["text.tertiary"])
             painter.drawText(self.rect(), int(Qt.AlignmentFlag.AlignCenter), "No trades yet")
 
-    def _draw_rows(self, price_right: float, size_right: float, digits: int) -> None:
-        """Move what was drawn down in the buffer and draw only the rows that are new."""
-        visible = max(0, (self.height() - HEAD - FOOT) // ROW)
-        ratio = self.devicePixelRatioF()
-        large = self._chips[2] or float("inf")
-        theme = self.theme
-        layout = (visible, self.width(), ratio, price_right, digits, large, theme.name, theme.colour_blind)
-        new = min(self._new, visible)
-        self._new = 0
-        if layout != self._layout:
-            self._layout, new = layout, visible
-            self._buffer = QPixmap(int(self.width() * ratio), max(1, int(visible * ROW * ratio)))
-            self._buffer.setDevicePixelRatio(ratio)
-            self._buffer.fill(theme["surface.panel"])
-        elif new:
-            self._buffer.scroll(0, int(new * ROW * ratio), self._buffer.rect())
-        if not new:
-            return
-        painter = QPainter(self._buffer)
-        painter.fillRect(QRectF(0, 0, self.width(), new * ROW), theme["surface.panel"])
-        painter.setFont(theme.font("body"))
-        for index, trade in enumerate(islice(self._rows, new)):
-            self._draw_row(painter, index * ROW, trade, price_right, size_right, digits, large=trade.amount >= large)
+    def _size_digits(self) -> int:
+        return min(4, self.feed.instrument.size_digits) if self.feed is not None else 4
+
+    def _width_of(self, size: float) -> float:
+        return self.theme.metrics("body").horizontalAdvance(figure(size, self._size_digits())) + 12
+
+    def _grid(self) -> _Grid:
+        """How rows are laid out now."""
+        width, theme = self.width(), self.theme
+        return _Grid(
+            visible=max(0, (self.height() - HEAD - FOOT) // ROW),
+            width=width,
+            ratio=self.devicePixelRatioF(),
+            price_right=width - 10.0 - max(self._room, width * 0.24),
+            size_right=width - 10.0,
+            price_digits=self.feed.instrument.price_digits if self.feed is not None else 2,
+            size_digits=self._size_digits(),
+            large=self._chips[2] or float("inf"),
+            look=(theme.name, theme.colour_blind),
+        )
+
+    def _draw_all(self, grid: _Grid) -> None:
+        """Every visible row, for another layout."""
+        self._layout = grid
+        self._coming = 0
+        self._buffer = QPixmap(int(grid.width * grid.ratio), max(1, int(grid.visible * ROW * grid.ratio)))
+        self._buffer.setDevicePixelRatio(grid.ratio)
+        self._buffer.fill(self.theme["surface.panel"])
+        self._draw_rows(self._buffer, grid, 0, min(grid.visible, len(self._rows)))
+
+    def _draw_rows(self, picture: QPixmap, grid: _Grid, first: int, last: int) -> None:
+        painter = QPainter(picture)
+        painter.fillRect(QRectF(0, first * ROW, grid.width, (last - first) * ROW), self.theme["surface.panel"])
+        painter.setFont(self.theme.font("body"))
+        for index, trade in enumerate(islice(self._rows, first, last), first):
+            self._draw_row(painter, grid, index * ROW, trade)
         painter.end()
 
-    def _draw_row(
-        self,
-        painter: QPainter,
-        y: int,
-        trade: Trade,
-        price_right: float,
-        size_right: float,
-        digits: int,
-        *,
-        large: bool,
-    ) -> None:
+    def _draw_row(self, painter: QPainter, grid: _Grid, y: int, trade: Trade) -> None:
         theme = self.theme
         body = theme.metrics("body")
         name = "buy" if trade.side is Side.BUY else "sell"
         colour = theme.side(name)
-        if large:
-            painter.fillRect(QRectF(0, y, self.width(), ROW), theme.side(name, "bar"))
+        if trade.amount >= grid.large:
+            painter.fillRect(QRectF(0, y, grid.width, ROW), theme.side(name, "bar"))
             painter.fillRect(QRectF(0, y, 2, ROW), colour)
         line = baseline(y, ROW, body)
         draw_triangle(painter, QPointF(11, y + ROW / 2), colour, up=trade.side is Side.BUY)
-        text = figure(trade.price, self.feed.instrument.price_digits if self.feed is not None else 2)
+        text = figure(trade.price, grid.price_digits)
         wide = body.horizontalAdvance(text)
-        room = price_right - wide - 26
+        room = grid.price_right - wide - 26
         # a narrow tape drops the hour, then the time, and never overlaps
         form = next((form for form, pattern in CLOCKS if body.horizontalAdvance(pattern) <= room), "")
         if form:
             painter.setPen(theme["text.tertiary"])
             painter.drawText(QPointF(20, line), _clock(form, trade.time // 1000))
         painter.setPen(colour)
-        painter.drawText(QPointF(price_right - wide, line), text)
-        amount = figure(trade.amount, digits)
-        draw_figure(painter, size_right, line, amount, body, theme["text.primary"], theme["text.tertiary"])
+        painter.drawText(QPointF(grid.price_right - wide, line), text)
+        amount = figure(trade.amount, grid.size_digits)
+        draw_figure(painter, grid.size_right, line, amount, body, theme["text.primary"], theme["text.tertiary"])
 
     def _boxes(self) -> list[QRectF]:
         width = (self.width() - 16 - 12) / 3
@@ -230,6 +270,7 @@ class Tape(Painted):
                 kept = [trade for trade in self._rows if trade.amount >= limit]
                 self._rows = deque(kept, maxlen=400)
                 self._layout = ()
+                self._coming = 0
                 self.update()
 
     def leaveEvent(self, event: object) -> None:

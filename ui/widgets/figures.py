@@ -141,7 +141,7 @@ def draw_book_card(painter: QPainter, theme: Theme, width: float, height: float,
     from PySide6.QtCore import QRect
 
     painter.setFont(theme.font("body"))
-    metrics = QFontMetricsF(theme.font("body"))
+    metrics = theme.metrics("body")
     wide = min(width - 24, 300.0)
     words = metrics.boundingRect(QRectF(0, 0, wide - 24, 400), int(Qt.TextFlag.TextWordWrap), text)
     box = QRectF((width - wide) / 2, height / 2 - words.height() / 2 - 24, wide, words.height() + 48)
