@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Mapping
@@ -25,6 +24,7 @@ from app.journal import Journal, JournalUnavailable
 from app.journal_rows import FillRecord, Intent, Note, Record
 from app.orders import Draft, Event, Moment, Order, OrderState
 from connectors.model import Fill, Instrument, OrderKind, OrderRequest, OrderStatus, OrderUpdate, TimeInForce, plain
+from connectors.runtime.clock import steady
 
 if TYPE_CHECKING:
     from app.accounts import Account, Accounts
@@ -54,8 +54,8 @@ class OwnFill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def now_ms() -> int:
-    """Wall time in ms."""
-    return time.time_ns() // 1_000_000
+    """Time in ms since 1970, by a clock that nobody sets while the program runs: what is decided about orders depends on it."""
+    return int(steady() * 1000)
 
 
 class Blotter(QObject):
@@ -128,13 +128,16 @@ class Blotter(QObject):
     def write_down(self, order: Order) -> Awaitable[None]:
         """Queue the intent for the journal at once; awaiting it returns when the disk has it."""
         request = msgspec.json.encode(draft_of(order)).decode()  # Decimals become text
+        account = self._accounts.accounts.get(order.account)
+        session = account.session if account is not None else None
+        ahead = 0 if order.external or session is None else round(session.clock_offset_ms)
         return self.journal.intent(
             Intent(
                 order.id,
                 order.account,
                 order.instrument.key,
                 order.client_id,
-                order.created,
+                order.created + ahead,  # the venue's time: a later run can tell it from nothing else
                 request,
                 external=order.external,
             )
@@ -325,6 +328,7 @@ class Blotter(QObject):
             words += " It was being changed."
             self._cut_off.add(order.id)
         order.sent = now_ms()  # when that run ended is not known
+        order.heard = min(order.heard, order.sent)  # its clock may have been ahead of ours
         order.happen(Event.LOST, order.sent, words)
         for venue_id in (order.venue_id, *order.earlier):
             if venue_id:

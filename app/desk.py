@@ -53,6 +53,7 @@ from connectors.errors import (
     VenueUnavailable,
 )
 from connectors.model import ZERO, Fill, Instrument, OrderRequest, OrderStatus, OrderUpdate
+from connectors.runtime.clock import steady
 
 if TYPE_CHECKING:
     from app.accounts import Account, Accounts
@@ -64,6 +65,8 @@ _log = logging.getLogger(__name__)
 
 REACH_EVERY = (15.0, 30.0, 60.0, 120.0, 300.0)  # seconds between attempts to reach an account; the last one repeats
 RECENT = 20  # orders that are looked at for a repetition
+LOOK_AT_CLOCK = 10.0  # seconds between two looks at whether somebody set the machine's clock
+STEP = 2.0  # seconds by which it must differ to be told
 CANCEL_ANSWER = 4.0  # seconds after which a cancel without an event is asked about
 
 __all__ = ["Desk", "Draft", "Estimate", "GuardRefused", "Limits", "Notice", "Order", "OrderState", "OwnFill", "Problem"]
@@ -138,6 +141,19 @@ class Desk(QObject):
             if order.state is OrderState.UNKNOWN:
                 self.run(self._inquiry.settle(order), f"settle {order.id}")
         self.run(self._reach_failed(), "reach accounts with orders")
+        self.run(self._watch_clock(), "watch the clock")
+
+    async def _watch_clock(self) -> None:
+        """Tell that the machine's clock was set. It decides nothing here, but our times are no longer those on the wall."""
+        told = 0.0
+        while True:
+            ahead = time.time() - steady()
+            if abs(ahead - told) > STEP:
+                told = ahead
+                where = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} Fathom's own"
+                text = f"This machine's clock was set; it is {where} now. Orders are judged by the time that passed, and Fathom's"
+                self._blotter.tell("warn", f"{text} times go on as before until it starts anew.")
+            await asyncio.sleep(LOOK_AT_CLOCK)
 
     async def _reach_failed(self) -> None:
         """An account that could not be reached, and may hold orders of ours, is tried again without being asked to."""
@@ -367,7 +383,7 @@ class Desk(QObject):
             self._not_sent(order, f"Not sent: {error}")
             self._blotter.placed(order)
             return
-        if self.killing.covers(order.account, order.created) or order.cancel_wanted:
+        if self.killing.covers(order.account, order.sent) or order.cancel_wanted:
             why = "it was cancelled" if order.cancel_wanted else "everything is being cancelled"
             self._blotter.end(order, OrderStatus.CANCELLED, f"Not sent: {why} before it left.")
             self._blotter.placed(order)
@@ -683,7 +699,7 @@ class Desk(QObject):
             asked = (draft.account, draft.instrument.key, draft.side, draft.kind, draft.price, draft.trigger)
             amounts = (order.amount, order.quote_amount) == (draft.amount, draft.quote_amount)
             if same == asked and amounts and not order.external and order.state is not OrderState.REJECTED:
-                return abs(now_ms() - order.created) / 1000  # a clock that was set back is no repetition
+                return (now_ms() - order.sent) / 1000
         return None
 
     def _not_ready(self, account: Account) -> str:

@@ -38,6 +38,7 @@ LOOK_BACK = 7 * 86_400_000 - 60_000  # ms; some venues answer for at most seven 
 CLOCKS = 300_000  # ms by which our clock may have been ahead of the venue's, beside what is measured
 OVERLAP = 3_600_000  # ms before the last execution seen; an earlier one may have been missed when it was not
 INSTRUMENTS = 20  # traded lately, whose fills are caught up after connecting
+RECENT = 120_000  # ms for which an order that ended is still looked at when executions are caught up
 PAGES = 50
 MANY = 3  # orders in doubt at one account above which they share their questions
 SAME_LIST = 1500  # ms for which lists of open orders and of fills are good enough to judge several orders by
@@ -197,7 +198,7 @@ class Inquiry:
     @staticmethod
     def _latest_arrival(order: Order, account: Account) -> int:
         patience = account.venue.family(order.instrument.family).ids.patience
-        return (order.sent or order.created) + round(patience * 1000)
+        return order.sent + round(patience * 1000)
 
     async def _never_arrived(self, order: Order, account: Account) -> None:
         """The look-up does not find it: conclude only if neither the open orders nor the fills say otherwise."""
@@ -258,10 +259,11 @@ class Inquiry:
 
         A venue's look-up may lag behind its own events, so what was heard of only just now is asked again first.
         """
+        heard = max(order.heard, order.sent)  # before its executions are read
         if not await self._nowhere(order, account, now_ms() - SAME_LIST) or order.is_final:
             return
         patience = account.venue.family(order.instrument.family).ids.patience
-        if (now_ms() - max(order.heard, order.sent, order.created)) / 1000 < patience:
+        if (now_ms() - heard) / 1000 < patience:
             if order.state is not OrderState.UNKNOWN:
                 text = f"{account.name} does not find it ({why}); asking again."
                 self._blotter.happen(order, Event.LOST, text)
@@ -333,14 +335,14 @@ class Inquiry:
             and order.id not in listed
             and order.id not in self._blotter.placing
             and not order.replacing
-            and order.created < began
-            and order.updated < began
+            and order.sent < began
+            and order.touched < began
         ]
         for instrument in {order.instrument.key: order.instrument for order in missing}.values():
             since = min(order.created for order in missing if order.instrument.key == instrument.key)
             found["executions that were missed"] += await self.catch_up_fills(account, instrument, since)
         for order in missing:
-            if order.is_final or order.updated >= began:
+            if order.is_final or order.touched >= began:
                 continue
             if order.state is not OrderState.UNKNOWN:
                 await self.became(order, account)
@@ -375,7 +377,7 @@ class Inquiry:
             changed = self._blotter.learn(order, row) and (state, filled) != (order.state, order.filled)
             found["that had changed"] += changed and state is not OrderState.UNKNOWN
             return order
-        if order.updated >= began or order.is_old(row):
+        if order.touched >= began or order.is_old(row):
             return order  # it ended while the list was on its way; or a leg that is over
         with contextlib.suppress(OrderNotFound):
             now = await account.session.order(msgspec.structs.replace(order.ref, venue_id=row.venue_id))
@@ -389,8 +391,8 @@ class Inquiry:
 
     async def _catch_up(self, account: Account, found: Counter[str], *, first: bool) -> None:
         """Fills that were missed of all that was traded lately, whether an order is open there or not."""
-        now, mine = now_ms(), self._mine(account)
-        lately = {order.instrument.key for order in mine if not order.is_final or order.updated > now - 120_000}
+        recent, now, mine = now_ms() - RECENT, venue_ms(account), self._mine(account)
+        lately = {order.instrument.key for order in mine if not order.is_final or order.touched > recent}
         if first:
             lately.update(await self._blotter.journal.traded(account.id, now - LOOK_BACK, INSTRUMENTS))
         for key in sorted(lately):
@@ -413,7 +415,10 @@ class Inquiry:
     async def catch_up_fills(self, account: Account, instrument: Instrument, since: int) -> int:
         """Read the fills of an instrument since a time (ms) and count those that were missed; returns how many."""
         ahead = max(0, -round(account.session.clock_offset_ms))  # `since` may be a time of ours, fills have the venue's
-        start, missed = max(0, since - ahead - CLOCKS, now_ms() - LOOK_BACK), 0
+        start, missed, now = since - ahead - CLOCKS, 0, venue_ms(account)
+        if start > now:  # written down by a clock that was ahead: it says nothing
+            start = 0
+        start = max(0, start, now - LOOK_BACK)
         asked = now_ms()
         limit = Page().limit
         for _ in range(PAGES):
@@ -433,7 +438,7 @@ class Inquiry:
         """What is held now and differs from what events had told is journalled."""
         after = holdings(account)
         self._held[account.id] = after
-        busy = any(order.updated > now_ms() - 3000 for order in self._mine(account))
+        busy = any(order.touched > now_ms() - 3000 for order in self._mine(account))
         if before is None or busy:
             return  # events are on their way
         for name in sorted({*before, *after}):
@@ -452,6 +457,11 @@ class Inquiry:
         text += f"; {', '.join(parts)}." if parts else "; nothing was missed."
         if first or parts:
             self._blotter.tell("info", text, account=account.id)
+
+
+def venue_ms(account: Account) -> int:
+    """The venue's time in ms, as well as it is known."""
+    return now_ms() + round(account.session.clock_offset_ms)
 
 
 def holdings(account: Account) -> dict[str, Decimal]:

@@ -51,7 +51,7 @@ class KillLine:
 
 
 class Kill(QObject):
-    """The switch and its report. `changed` after every step; `pressed_at` is wall time in ms, 0 if never pressed."""
+    """The switch and its report. `changed` after every step; `pressed_at` is when, in ms (`now_ms`), 0 if never pressed."""
 
     changed = Signal()
 
@@ -70,11 +70,11 @@ class Kill(QObject):
         """Whether any venue has not confirmed."""
         return any(line.state is not Round.CONFIRMED for line in self.lines.values())
 
-    def covers(self, account_id: str, created: int) -> bool:
-        """Whether an order of this account, written down at `created` (ms), may not leave any more."""
+    def covers(self, account_id: str, asked: int) -> bool:
+        """Whether what was asked for at an account at `asked` (`now_ms`) may not leave any more."""
         line = self.lines.get(account_id)
         running = line is not None and line.state is not Round.CONFIRMED
-        return running or (line is not None and created <= self.pressed_at)
+        return running or (line is not None and asked <= self.pressed_at)
 
     async def press(self) -> dict[str, str]:
         """Cancel everything; returns what was confirmed, by account, when all have. Pressed again: try at once."""

@@ -198,9 +198,10 @@ class Order:
 
     Amounts are in the instrument's unit. `text` says in words what is going on when it is not obvious. `external`: it was
     placed elsewhere and found at the venue. `earlier` holds client and venue ids that this order had before, `offered` client
-    ids that went out with a change whose outcome is not known. Times in ms by our clock: `heard` is when the venue last told
-    anything about it, `asked` when a cancel or change was last asked for, `sent` the
-    latest time at which the last place request can have left.
+    ids that went out with a change whose outcome is not known. Times in ms. By our clock, which nobody sets (`clock.steady`):
+    `heard` is when the venue last told anything about it, `asked` when a cancel or change was last asked for, `sent` the
+    latest time at which the last place request can have left, `touched` when anything last happened to it here. What is
+    decided about an order depends on these alone; `created` and `updated` may be the venue's and are for reading.
     """
 
     id: str
@@ -236,6 +237,7 @@ class Order:
     heard: int = 0
     asked: int = 0
     sent: int = 0
+    touched: int = 0
     earlier: set[str] = field(default_factory=set)
     offered: set[str] = field(default_factory=set)
     history: list[Moment] = field(default_factory=list)
@@ -307,17 +309,18 @@ class Order:
             then = f"until it is known it counts as standing and may fill up to {_plain(self.remaining)}"
         return first, f"{known}; {then}."
 
-    def happen(self, event: Event, time: int, text: str = "") -> bool:
-        """Let `event` happen by the table. True if the state changed."""
+    def happen(self, event: Event, time: int, text: str = "", now: int | None = None) -> bool:
+        """Let `event` happen by the table. True if the state changed. `now`: our time, where `time` is the venue's."""
         target = TRANSITIONS[self.state].get(event)
         if target is None:
             return False
         new = OrderState(self.status.value) if isinstance(target, _Last) else target
         changed = new is not self.state
         self.state = new
-        self.updated = max(self.updated, time)
+        now = time if now is None else now
+        self.updated, self.touched = max(self.updated, time), max(self.touched, now)
         if event in (Event.CANCEL_ASKED, Event.AMEND_ASKED):
-            self.asked = time
+            self.asked = now
         if changed or text:
             self.text = text
             self.history.append(Moment(time, event.value, text))
@@ -352,7 +355,7 @@ class Order:
             self.fee_asset = update.fee_asset if update.fee_asset is not UNSET else self.fee_asset
         self._count_fills()
         if update.status is not UNSET:
-            self._hear(update.status, update.time if update.time is not UNSET else time, update.reason)
+            self._hear(update.status, update.time if update.time is not UNSET else time, update.reason, time)
         return self._known() != before
 
     def _known(self) -> tuple[object, ...]:
@@ -375,7 +378,7 @@ class Order:
 
     def add_fill(self, fill: Fill, time: int) -> bool:
         """Count an execution once. True if it was new. A late fee of a known fill is taken in."""
-        self.heard = max(self.heard, fill.time)
+        self.heard = max(self.heard, time)
         key = fill.id
         known, amount = key in self._fills, fill.amount
         if fill.through is not None and not known:  # derived: what reaches no further than a known one is part of it
@@ -396,7 +399,7 @@ class Order:
         self._count_fills()
         if not self.is_final:
             whole = self.amount is not None and self.filled >= self.amount
-            self._hear(OrderStatus.FILLED if whole else OrderStatus.PARTLY_FILLED, max(time, fill.time), "")
+            self._hear(OrderStatus.FILLED if whole else OrderStatus.PARTLY_FILLED, max(time, fill.time), "", time)
         return True
 
     def replaced(self, client_id: str, amount: Decimal, price: Decimal | None, time: int, carried: Decimal) -> None:
@@ -424,13 +427,13 @@ class Order:
             self.filled = total
             self.average = sum((price * amount for price, amount in self._fills.values()), ZERO) / total
 
-    def _hear(self, status: OrderStatus, time: int, reason: str) -> None:
+    def _hear(self, status: OrderStatus, time: int, reason: str, now: int) -> None:
         if self.replacing and status in (OrderStatus.CANCELLED, OrderStatus.EXPIRED):
             self.leg_end = status
             return
         if self.status.is_final or _STAGE[status] < _STAGE[self.status]:
             if self.state is OrderState.UNKNOWN and not status.is_final:
-                self.happen(Event(self.status.value), time, reason)
+                self.happen(Event(self.status.value), time, reason, now)
             return
         self.status = status
-        self.happen(Event(status.value), time, reason)
+        self.happen(Event(status.value), time, reason, now)

@@ -1,4 +1,8 @@
-"""Time as a venue sees it: a monotonic clock, the venue's wall clock as well as we know it, and stamps for signing."""
+"""Time as a venue sees it: a monotonic clock, the venue's wall clock as well as we know it, and stamps for signing.
+
+Nothing here believes the machine's wall clock more than once: it is read at the start and carried on by a clock that nobody
+sets, so that a step of it (the user, a time server, a resumed machine) neither makes signatures stale nor orders old.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,30 @@ from collections.abc import Callable
 
 from connectors.contract import Stamp
 
+# Goes on while the machine sleeps: a clock of its own on Linux, the monotonic one of macOS (Python's stands still there) and Windows.
+_LASTING: int | None = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+
+
+def lasting() -> float:
+    """Seconds that only rise, with the time that the machine sleeps, untouched by whoever sets the wall clock."""
+    return time.clock_gettime(_LASTING) if _LASTING is not None else time.monotonic()
+
+
+_BEGAN = time.time() - lasting()
+
+
+def steady() -> float:
+    """Seconds since 1970: the wall clock as it stood when the program began, carried on by `lasting`."""
+    return _BEGAN + lasting()
+
 
 class Clock:
-    """One a session. `offset` is venue time minus ours in ms; `error` half the round trip of the best sample."""
+    """One a session. `offset` is venue time minus ours (`steady`) in ms; `error` half the round trip of the best sample."""
 
     def __init__(
         self,
         monotonic: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] = steady,
         token: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self.monotonic = monotonic
@@ -26,7 +46,7 @@ class Clock:
         self.error = float("inf")
 
     def local_ms(self) -> float:
-        """This machine's wall clock in ms."""
+        """Our own time in ms."""
         return self._wall() * 1000
 
     def ms(self) -> int:

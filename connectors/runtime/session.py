@@ -254,7 +254,7 @@ class Session:
 
     @property
     def clock_offset_ms(self) -> float:
-        """Venue time minus ours."""
+        """Venue time minus ours (`clock.steady`)."""
         return self.driver.clock.offset
 
     def facts(self, family: str) -> Mapping[str, Any]:

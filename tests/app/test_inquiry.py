@@ -168,7 +168,7 @@ class Scene:
         await self.blotter.write_down(order)
         if venue_id:
             self.blotter.learn(order, row(venue_id=venue_id, client_id=client_id))
-            order.heard, order.updated = created, created
+            order.heard, order.touched = created, created
         return order
 
 
@@ -348,7 +348,7 @@ async def test_an_order_that_was_taken_for_ended_and_stands_all_the_same_is_show
     scene.blotter.happen(order, Event.LOST, "no answer")
     await scene.inquiry.settle(order)
     assert order.state is OrderState.REJECTED
-    order.updated -= 1000
+    order.touched -= 1000
     scene.session.open = [row()]
     scene.session.orders["v1"] = row()
     for _ in range(2):
@@ -363,7 +363,7 @@ async def test_a_client_id_that_another_program_uses_again_names_another_order(s
     """given an ended order of ours, when a new order at the venue bears the same client id, then it is external and visible."""
     order = await scene.order(age=60)
     scene.blotter.learn(order, row(OrderStatus.CANCELLED))
-    order.updated -= 1000
+    order.touched -= 1000
     scene.blotter.heard(scene.account, row(venue_id="v77"), "spot")
     (external,) = [found for found in scene.blotter.orders.values() if found.external]
     assert external.venue_id == "v77"

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -149,10 +149,14 @@ def instruments_of(server: PracticeServer) -> list[str]:
 
 @asynccontextmanager
 async def exchange_of(
-    slug: str, *, faults: Faults | None = None, seed: int | None = None
+    slug: str,
+    *,
+    faults: Faults | None = None,
+    seed: int | None = None,
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> AsyncGenerator[PracticeServer]:
     """A practice server; without a seed it has no crowd, but a still market that somebody else made."""
-    server = PracticeServer(catalogue.load(slug), faults=faults, seed=seed, crowd=seed is not None)
+    server = PracticeServer(catalogue.load(slug), faults=faults, seed=seed, crowd=seed is not None, now_ms=now_ms)
     server.practice.limited = False  # nobody restarts every few seconds; a venue's counters outlast our processes
     if seed is None:
         server.fund("maker")

@@ -78,7 +78,7 @@ def _state_colour(order: Order) -> str:
 
 
 def _age(order: Order) -> str:
-    seconds = max(0, time.time() - order.created / 1000)
+    seconds = max(0, now_ms() - order.created) / 1000
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"

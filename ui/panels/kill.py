@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from app.blotter import now_ms
 from app.kill import Round
 from ui.theme import Theme
 
@@ -67,7 +67,7 @@ class KillReport(QFrame):
             self.raise_()
         if not self.isVisible():
             return
-        seconds = max(0, int(time.time() - killing.pressed_at / 1000))
+        seconds = max(0, (now_ms() - killing.pressed_at) // 1000)
         confirmed = sum(line.state is Round.CONFIRMED for line in killing.lines.values())
         whole = len(killing.lines)
         words = f"{confirmed} of {whole} confirmed" if whole else "no account is connected with a key"
