@@ -12,10 +12,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from connectors.contract import Channel, Environment, Event
+from connectors.contract import Channel, Environment
 from connectors.model import (
-    Balance,
-    Fill,
     Instrument,
     InstrumentStatus,
     Market,
@@ -23,10 +21,8 @@ from connectors.model import (
     OrderRef,
     OrderRequest,
     OrderUpdate,
-    Position,
     Side,
     TimeInForce,
-    Trade,
 )
 from connectors.practice.exchange import Exchange
 from connectors.practice.history import lot_value
@@ -35,75 +31,14 @@ from connectors.practice.terms import AccountRules, Order, Wallet
 from connectors.runtime.clock import Clock
 from connectors.runtime.session import Session
 from connectors.sync import BookSync
+from tests.clock import Time
 from tests.conformance.marks import Column, unseen
+from tests.ear import Ear
+from tests.waiting import PATIENCE
 
 D = Decimal
-PATIENCE = 60.0
 LEVELS = 40  # a side, to begin with
 MAKER, TAKER = "house-maker", "house-taker"
-
-
-class Time:
-    """Real time, and what was added to it."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def jump(self, seconds: float) -> None:
-        """Let time pass at once, for server and sessions alike."""
-        self.ahead += seconds
-
-    def monotonic(self) -> float:
-        """Seconds that only rise."""
-        return time.monotonic() + self.ahead
-
-    def wall(self) -> float:
-        """Seconds since 1970."""
-        return time.time() + self.ahead
-
-    def ms(self) -> int:
-        """The venue's clock."""
-        return int(self.wall() * 1000)
-
-
-class Ear:
-    """Keeps everything that a session tells."""
-
-    def __init__(self) -> None:
-        self.market_events: list[Event] = []
-        self.trades: list[Trade] = []
-        self.orders: list[OrderUpdate] = []
-        self.fills: list[Fill] = []
-        self.balances: dict[str, Balance] = {}
-        self.positions: dict[str, Position] = {}
-        self.readied = 0
-        self.losses: list[str] = []
-        self.refusals: list[str] = []
-
-    def market(self, event: Event, instrument: Instrument) -> None:
-        self.market_events.append(event)
-        if isinstance(event, Trade):
-            self.trades.append(event)
-
-    def account(self, event: OrderUpdate | Fill | Balance | Position, family: str) -> None:
-        match event:
-            case OrderUpdate():
-                self.orders.append(event)
-            case Fill():
-                self.fills.append(event)
-            case Balance():
-                self.balances[event.asset] = event
-            case Position():
-                self.positions[event.wire] = event
-
-    def ready(self, family: str) -> None:
-        self.readied += 1
-
-    def lost(self, family: str, why: str) -> None:
-        self.losses.append(why)
-
-    def declined(self, text: str) -> None:
-        self.refusals.append(text)
 
 
 class Client:
@@ -201,7 +136,7 @@ class Bench:
             venue = replace(venue, families=(replace(self.family, capabilities=able),))
         if secrets is None and keyed:
             secrets = dict(self.practice.credentials if account == "trader" else self.practice.other)
-        clock = Clock(monotonic=self.time.monotonic, wall=lambda: self.time.wall() - slow)
+        clock = self.time.clock(slow=slow)
         if not slow:
             clock = self._clocks.setdefault(account, clock)  # nonces of one key come from one counter
         ear = Ear()
@@ -346,6 +281,14 @@ class Bench:
         """Let the server send what is due after a moment."""
         self.time.jump(seconds)
         self.server.advance(self.time.ms())
+
+    async def moving(self, condition: Callable[[], Any], what: str, changes: int = 3) -> Any:
+        """Wait for a condition while the market changes: for what shows only at the next update."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"never came: {what}"
+            await self.move(changes)
+        return found
 
     async def move(self, changes: int = 20, instrument: Instrument | None = None) -> None:
         """A change of the market, on its way to whoever listens."""

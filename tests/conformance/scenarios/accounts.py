@@ -96,7 +96,7 @@ async def five_hundred_orders(bench: Bench) -> None:
     if not bench.spot:
         await same_positions(bench, client)
     await client.session.refresh_account()
-    assert close({asset: row.total for asset, row in client.ear.balances.items() if row.total}, bench.totals("trader"))
+    assert close_heard(bench, client)
 
 
 async def fills_agree(bench: Bench, client: Client, theirs: list[Any]) -> None:
@@ -104,9 +104,7 @@ async def fills_agree(bench: Bench, client: Client, theirs: list[Any]) -> None:
     wanted = Counter((fill.side, fill.price, fill.size) for fill in theirs)
     how = bench.family.capabilities.fills
 
-    def heard() -> list[Any]:
-        """Each execution as it was told last: a fee may come later."""
-        return list({fill.id: fill for fill in client.ear.fills}.values())
+    heard = client.ear.executions
 
     def sums(rows: list[Any], size: str) -> tuple[Decimal, Decimal]:
         return (
@@ -157,9 +155,7 @@ async def two_accounts(bench: Bench) -> None:
     for client in (seller, buyer):
         theirs = bench.exchange.fills(client.account, bench.key)
         assert sum(fill.size for fill in theirs) == size
-        await bench.until(
-            lambda client=client: sum(fill.amount for fill in client.ear.fills) == size, "the fill", hurry=0.02
-        )
+        await bench.until(lambda client=client: client.ear.filled() == size, "the fill", hurry=0.02)
         await agreed(bench, client)
     assert {fill.side for fill in seller.ear.fills} == {Side.SELL}
     assert {fill.side for fill in buyer.ear.fills} == {Side.BUY}
@@ -179,9 +175,7 @@ async def private_twice(bench: Bench) -> None:
     assert len(theirs) >= 5
     total = sum(fill.size for fill in theirs)
 
-    def counted() -> Decimal:
-        return sum({fill.id: fill.amount for fill in client.ear.fills}.values(), D(0))
-
+    counted = client.ear.filled
     await bench.until(lambda: counted() >= total, "all executions", hurry=0.02)
     placed = await client.place()
     await bench.until(
@@ -193,7 +187,8 @@ async def private_twice(bench: Bench) -> None:
 
 def close_heard(bench: Bench, client: Client) -> bool:
     """Whether the balances that were told are the exchange's."""
-    return close({asset: row.total for asset, row in client.ear.balances.items() if row.total}, bench.totals("trader"))
+    told = {asset: row.total for (_, asset), row in client.ear.balances.items() if row.total}
+    return close(told, bench.totals("trader"))
 
 
 @scenario(GROUP, "positions follow what is bought and sold", unless=without_positions)
@@ -225,7 +220,7 @@ async def wrong_key(bench: Bench) -> None:
     with pytest.raises(AuthenticationFailed):
         await client.place()
     assert all(value not in str(refused.value) for value in secrets.values())
-    assert client.ear.readied == 0
+    assert client.ear.readied == []
     await client.book()
     assert bench.exchange.open_orders("trader") == []
 
@@ -236,7 +231,7 @@ async def login_expires(bench: Bench) -> None:
     assert bench.practice.expire()
     bench.server.flush()
     await bench.until(lambda: client.ear.losses, "the loss", hurry=0.02)
-    await bench.until(lambda: client.ear.readied == 2, "the private stream again", hurry=0.02)
+    await bench.until(lambda: len(client.ear.readied) == 2, "the private stream again", hurry=0.02)
     heard = len(client.ear.orders)
     await client.place()
     await bench.until(lambda: len(client.ear.orders) > heard, "news on the new stream", hurry=0.02)
@@ -253,7 +248,7 @@ async def filled_while_away(bench: Bench) -> None:
     best = away.book.side(True).best()
     assert best is not None
     away.order(False, bench.middle() - 3 * bench.gap(), bench.lots(9000), tif=TimeInForce.IOC)
-    await bench.until(lambda: client.ear.readied == 2, "the private stream again", hurry=0.02)
+    await bench.until(lambda: len(client.ear.readied) == 2, "the private stream again", hurry=0.02)
     theirs = client.newest()
     assert theirs.status is OrderStatus.FILLED
     known = await client.session.order(client.ref(placed))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import Counter
+from collections.abc import Callable
 
 from connectors.contract import Call, Channel, Link, Page, Topic
 from connectors.model import Candle, MarkPrice, Ticker, Unit
@@ -89,11 +89,7 @@ async def tape(bench: Bench) -> None:
     client = await bench.client(keyed=False)
     client.session.subscribe(Channel.TRADES, bench.instrument)
     ear, key = client.ear, bench.key
-    for _ in range(400):
-        await bench.move(10)
-        if ear.trades:
-            break
-    assert ear.trades, "trades on the stream"
+    await bench.moving(lambda: ear.trades, "trades on the stream", 10)
     start = bench.exchange.trades(key)[-1].id
     for _ in range(20):
         await bench.move(25)
@@ -188,15 +184,16 @@ async def channels(bench: Bench) -> None:
 
         for _ in range(3):
             await bench.move(10)
-        for number in range(200):
-            if right():
-                break
-            if number % 20 == 19:
+        looks = 0
+
+        def later(right: Callable[[], bool] = right) -> bool:
+            nonlocal looks
+            looks += 1
+            if looks % 100 == 0:
                 bench.churn(20)  # some venues speak of bars at a trade only
-            bench.publish(1.0)
-            await bench.sleep(0.0)
-            await asyncio.sleep(0.01)
-        assert right(), f"{channel} of {wire}"
+            return right()
+
+        await bench.until(later, f"{channel} of {wire}", hurry=0.2)
         client.session.unsubscribe(channel, bench.instrument, interval)
     assert not client.ear.refusals
 
@@ -267,12 +264,7 @@ async def snapshot_old(bench: Bench) -> None:
     late.session.subscribe(Channel.BOOK, bench.instrument)
     sync = late.session.sync(bench.instrument)
     assert sync is not None
-    for _ in range(200):
-        if sync.counters.snapshots_old:
-            break
-        await bench.move(3)
-        await bench.sleep(0.01)
-    assert sync.counters.snapshots_old >= 1
+    await bench.moving(lambda: sync.counters.snapshots_old, "the old snapshot to be noticed")
     assert faults.repeat_next == 0
     await bench.move()
     await bench.equal(sync)
@@ -286,7 +278,7 @@ async def cut_idle(bench: Bench) -> None:
     await bench.until(lambda: sync.state is not BookState.LIVE, "the book to be called old")
     await bench.until(lambda: client.ear.losses, "the private stream's loss to be told")
     await bench.equal(sync)
-    await bench.until(lambda: client.ear.readied == 2, "the private stream again")
+    await bench.until(lambda: len(client.ear.readied) == 2, "the private stream again")
     assert client.connection("market").reconnects >= 1
     assert sync.counters.resyncs == 1
 

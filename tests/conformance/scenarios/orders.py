@@ -116,15 +116,12 @@ async def triggered(bench: Bench) -> None:
     theirs = await bench.until(
         lambda: (order := client.newest()).status is OrderStatus.FILLED and order, "the trigger", hurry=0.05
     )
-    await bench.until(
-        lambda: sum(fill.amount for fill in client.ear.fills) == theirs.filled, "the fill on the stream", hurry=0.02
-    )
+    await bench.until(lambda: client.ear.filled() == theirs.filled, "the fill on the stream", hurry=0.02)
 
 
 @scenario(GROUP, "a part fills, the rest is cancelled, nothing is lost")
 async def part_then_cancel(bench: Bench) -> None:
     for client in await bench.ways():
-        already = len(client.ear.fills)
         seat = bench.seat()
         best = bench.middle() - bench.gap() // 2 if bench.gap() > 1 else bench.middle()
         seat.order(False, best, bench.lots(200))
@@ -135,9 +132,7 @@ async def part_then_cancel(bench: Bench) -> None:
         assert theirs.status is OrderStatus.PARTLY_FILLED
         assert theirs.filled == seat.grid.size(part)
         await bench.until(
-            lambda client=client, theirs=theirs, already=already: (
-                sum(fill.amount for fill in client.ear.fills[already:]) == theirs.filled
-            ),
+            lambda client=client, placed=placed, theirs=theirs: client.ear.filled(placed.venue_id) == theirs.filled,
             "the part on the stream",
             hurry=0.02,
         )
