@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import random
+import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,9 +26,10 @@ from app.paper_fees import public_rates
 from app.paper_store import PaperStore
 from app.vault import VaultProblem
 from connectors import catalogue
-from connectors.contract import Environment, Event, Lifecycle
-from connectors.errors import VenueError
+from connectors.contract import Environment, Event, Lifecycle, Role
+from connectors.errors import PASSING, NotSupported, RateLimited, Refused, VenueError
 from connectors.model import Balance, Fees, Fill, Instrument, KeyInfo, Market, OrderUpdate, Position
+from connectors.runtime.pace import pause_after
 from connectors.runtime.record import Recorder
 from connectors.runtime.session import ConnectionHealth, Listener, Session
 
@@ -38,6 +42,16 @@ if TYPE_CHECKING:
     from connectors.sync import BookSync
 
 _log = logging.getLogger(__name__)
+
+AGAIN_FIRST, AGAIN_LONGEST = (
+    2.0,
+    60.0,
+)  # seconds between attempts to start an account that could not be reached, before jitter
+
+
+def _passes(error: VenueError) -> bool:
+    """Whether trying again may help. What the venue refuses once it refuses always, but for what only passes."""
+    return not isinstance(error, Refused) or isinstance(error, PASSING)
 
 
 def _uncollected(make: Callable[[], PracticeServer]) -> PracticeServer:
@@ -76,7 +90,11 @@ class AccountObserver(Protocol):
 
 
 class Account(QObject):
-    """See the module. `session` is a Session, or a ReplaySource in replay; None while off. `text` says what is wrong."""
+    """See the module. `session` is a Session, or a ReplaySource in replay; None while off. `text` says what is wrong.
+
+    An account that could not be reached is tried again by itself, more and more rarely, until it is stopped; one that the venue
+    refuses (key, permission, an account that it does not have) is not.
+    """
 
     changed = Signal()
 
@@ -101,6 +119,26 @@ class Account(QObject):
         self._fees_asked: set[str] = set()
         self._ready: set[str] = set()
         self._starting: asyncio.Future[None] | None = None
+        self._failures = 0
+        self._next_at = 0.0
+        self._again: asyncio.Task[None] | None = None  # waits for the next attempt
+
+    @property
+    def again_in(self) -> float | None:
+        """Seconds until it is tried again by itself; None if it is not."""
+        return max(0.0, self._next_at - time.monotonic()) if self._again is not None else None
+
+    @property
+    def words(self) -> str:
+        """`text`, and when what went wrong is tried again."""
+        left = self.again_in
+        if left is not None:
+            return f"{self.text}; trying again in {ceil(left)} s"
+        if self.state in (AccountState.CONNECTING, AccountState.DEGRADED):
+            for row in self.health():
+                if row.role == Role.ACCOUNT and row.next_in is not None and row.text:
+                    return f"{self.text} ({row.text}; trying again in {ceil(row.next_in)} s)"
+        return self.text
 
     @property
     def name(self) -> str:
@@ -149,16 +187,16 @@ class Account(QObject):
     # life
 
     async def start(self) -> None:
-        """Connect. What goes wrong stands in `state` and `text`; nothing is raised."""
+        """Connect, at once also where the next attempt is waited for. What goes wrong stands in `state` and `text`."""
         if self.state not in (AccountState.OFF, AccountState.FAILED):
             return
+        self._wait_no_more()
         self._set(AccountState.CONNECTING, "Connecting")
         self._starting = asyncio.ensure_future(self._start())
         await asyncio.wait({self._starting})
-        if not self._starting.cancelled() and (error := self._starting.exception()) is not None:
-            raise error
 
     async def _start(self) -> None:
+        await self._close()  # what a refused key left behind: public data runs on without it
         try:
             hosts, secrets = await self._where()
             self.keyed = bool(secrets) or self.environment is Environment.PAPER
@@ -179,12 +217,20 @@ class Account(QObject):
             self.session = self._paper(connect) if paper else connect(self)
             await self.session.start()
         except VenueError as error:
-            await self._give_up(f"{self.venue.name} could not be reached: {error}")
+            after = error.retry_after if isinstance(error, RateLimited) else None
+            reached = "refused" if isinstance(error, Refused) else "could not be reached"
+            text = str(error) if isinstance(error, NotSupported) else f"{self.venue.name} {reached}: {error}"
+            await self._give_up(text, again=_passes(error), after=after)
         except VaultProblem as problem:
-            await self._give_up(f"The key could not be read: {problem}")
+            await self._give_up(f"The key could not be read: {problem}", again=False)
         except OSError as error:
-            await self._give_up(f"{self.venue.name} could not be started: {error}")
+            await self._give_up(f"{self.venue.name} could not be started: {error}", again=True)
+        except Exception as error:  # noqa: BLE001 - an error of ours at one venue must hold up no other
+            _log.exception("%s did not start", self.name)
+            text = f"An error on this side ({type(error).__name__}) kept {self.name} from starting"
+            await self._give_up(text, again=False)
         else:
+            self._failures = 0
             if paper:
                 self._say_paper()
             elif not secrets:
@@ -192,7 +238,9 @@ class Account(QObject):
             self._owner.changed.emit(self.id)
 
     async def stop(self) -> None:
-        """Disconnect; a practice exchange ends with its account."""
+        """Disconnect, and try no more; a practice exchange ends with its account."""
+        self._wait_no_more()
+        self._failures = 0
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
             await asyncio.wait({self._starting})
@@ -234,8 +282,8 @@ class Account(QObject):
         if self.venue.standing.lifecycle is Lifecycle.CLOSED:
             closed = f"{self.venue.name} closed {self.venue.standing.since}".strip()
             if self.environment is Environment.PAPER:
-                raise VenueError(f"{closed}. Paper needs its live books, so there is none; Practice runs.")
-            raise VenueError(f"{closed}. It runs against the practice exchange only.")
+                raise NotSupported(f"{closed}. Paper needs its live books, so there is none; Practice runs.")
+            raise NotSupported(f"{closed}. It runs against the practice exchange only.")
         hosts = dict(self._owner.hosts.get(self.venue.slug, {}))
         if self.environment is Environment.PAPER:
             return hosts, {}
@@ -287,16 +335,33 @@ class Account(QObject):
         folder = self._owner.recordings
         if folder is None:
             return None
-        import time
-
         name = f"{self.venue.slug}-{self.environment}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.jsonl.zst"
         self.recorder = Recorder(folder / name, secrets.values())
         return self.recorder
 
-    async def _give_up(self, text: str) -> None:
-        _log.warning("%s", text)
+    async def _give_up(self, text: str, *, again: bool, after: float | None = None) -> None:
+        """It does not run; `again`: it is tried once more by itself, not before `after` seconds."""
         await self._close()
+        if again:
+            self._failures += 1
+            pause = AGAIN_FIRST + pause_after(self._failures, AGAIN_FIRST, AGAIN_LONGEST, self._owner.chance)
+            pause = max(after or 0.0, pause)
+            _log.warning("%s; trying again in %.0f s", text, pause)
+            self._next_at = time.monotonic() + pause
+            self._again = asyncio.ensure_future(self._start_later(pause))
+        else:
+            _log.warning("%s", text)
         self._set(AccountState.FAILED, text)
+
+    async def _start_later(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        self._again = None
+        await self.start()
+
+    def _wait_no_more(self) -> None:
+        waiting, self._again = self._again, None
+        if waiting is not None:
+            waiting.cancel()
 
     def _set(self, state: AccountState, text: str) -> None:
         self.state, self.text = state, text
@@ -434,6 +499,8 @@ class Account(QObject):
                 observer.account_lost(self, why)
         elif self.session is not None and self.session.problem:
             self._set(AccountState.FAILED, self.session.problem)
+        elif self.state is AccountState.CONNECTING:
+            self._set(AccountState.CONNECTING, f"The private connection was lost ({why}); connecting again.")
         elif self.session is not None and family in self.session.absent:
             self._trade_if_all_are_ready()
 
@@ -475,6 +542,7 @@ class Accounts(QObject):
         self.market: Callable[[Event, Instrument, Environment], None] = lambda event, instrument, environment: None
         self._hide = hide
         self._focus = ""
+        self.chance = random.Random()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def add_observer(self, observer: AccountObserver) -> None:

@@ -32,7 +32,6 @@ import msgspec
 from msgspec import UNSET
 from PySide6.QtCore import QObject, Signal
 
-from app.accounts import AccountState
 from app.blotter import Blotter, Notice, OwnFill, now_ms, order_name
 from app.deadman import DeadMan
 from app.guard import Estimate, Limits, Problem, Situation, check, estimate
@@ -63,7 +62,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-REACH_EVERY = (15.0, 30.0, 60.0, 120.0, 300.0)  # seconds between attempts to reach an account; the last one repeats
 RECENT = 20  # orders that are looked at for a repetition
 LOOK_AT_CLOCK = 10.0  # seconds between two looks at whether somebody set the machine's clock
 STEP = 2.0  # seconds by which it must differ to be told
@@ -140,7 +138,6 @@ class Desk(QObject):
         for order in list(self.orders.values()):
             if order.state is OrderState.UNKNOWN:
                 self.run(self._inquiry.settle(order), f"settle {order.id}")
-        self.run(self._reach_failed(), "reach accounts with orders")
         self.run(self._watch_clock(), "watch the clock")
 
     async def _watch_clock(self) -> None:
@@ -154,21 +151,6 @@ class Desk(QObject):
                 text = f"This machine's clock was set; it is {where} now. Orders are judged by the time that passed, and Fathom's"
                 self._blotter.tell("warn", f"{text} times go on as before until it starts anew.")
             await asyncio.sleep(LOOK_AT_CLOCK)
-
-    async def _reach_failed(self) -> None:
-        """An account that could not be reached, and may hold orders of ours, is tried again without being asked to."""
-        turn = 0
-        while True:
-            await asyncio.sleep(REACH_EVERY[min(turn, len(REACH_EVERY) - 1)])
-            holding = {order.account for order in self.orders.values() if not order.is_final}
-            failed = [
-                account
-                for account in self._accounts.accounts.values()
-                if account.state is AccountState.FAILED and account.id in holding
-            ]
-            turn = turn + 1 if failed else 0
-            for account in failed:
-                await account.start()
 
     async def stop(self) -> None:
         """End all tasks. Orders at the venues stay; the next start takes them up."""
@@ -706,7 +688,7 @@ class Desk(QObject):
         if self._blotter.journal.problem:
             return self._blotter.journal.problem
         if not account.can_trade:
-            return account.text or f"{account.name} is not connected."
+            return account.words or f"{account.name} is not connected."
         if self.killing.covers(account.id, now_ms()):
             return f"Everything at {account.name} is being cancelled; orders can be sent when it has confirmed."
         if account.id not in self._inquiry.reconciled:

@@ -150,7 +150,7 @@ class Kill(QObject):
         if account.session is None and account.state in (AccountState.OFF, AccountState.FAILED):
             await account.start()
         if account.session is None or not account.keyed:
-            why = account.text or "no key"
+            why = account.words or "no key"
             line.state, line.text = Round.UNREACHABLE, f"is not connected with a key ({why}); trying on"
             return False
         failures: list[VenueError] = []

@@ -136,6 +136,10 @@ class SessionExpired(AuthenticationFailed):
     """Listen key, token or login is over: make a new one."""
 
 
+PASSING = (RateLimited, ClockSkewed, NonceTooLow, SessionExpired)
+"""Refusals that say nothing against the request itself: the same one may be taken a little later."""
+
+
 class VenueUnavailable(VenueError):
     """The request certainly had no effect: it never left, or the venue says so (overload, maintenance)."""
 

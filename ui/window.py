@@ -403,7 +403,7 @@ class Window(QMainWindow):
                     else f"Connecting to {account.name} …"
                 )
             elif account.state is AccountState.FAILED:
-                words = account.text
+                words = account.words
         for panel in self.panels.values():
             if panel.waiting != words:
                 panel.waiting = words
@@ -625,7 +625,7 @@ class Window(QMainWindow):
         """Trade with another account: the same instrument there if it has it, else the first one it is known for."""
         account = self.terminal.accounts.accounts[account_id]
         if not account.instruments:
-            self._say("warn", f"{account.name} is not connected. {account.text}".strip())
+            self._say("warn", f"{account.name} is not connected. {account.words}".strip())
             return
         watched = [row.feed.instrument.key for row in self.watchlist.rows if row.feed.account is account]
         key = self.feed.instrument.key if self.feed is not None else ""
@@ -652,7 +652,7 @@ class Window(QMainWindow):
         if account is None:
             return
         if account.state is AccountState.FAILED:
-            self._say("warn", account.text)
+            self._say("warn", account.words)
         elif account.instruments:
             self.use_account(account_id)
 

@@ -11,7 +11,10 @@ from connectors.sync import BookSync
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionHealth:
-    """How one connection does. Rates are per second, ages in seconds, delay in ms from the venue's stamp to here."""
+    """How one connection does. Rates are per second, ages in seconds, delay in ms from the venue's stamp to here.
+
+    `next_in`: seconds until the next attempt, None unless it waits for one.
+    """
 
     family: str
     role: str
@@ -30,6 +33,7 @@ class ConnectionHealth:
     gaps: int
     resyncs: int
     budget: tuple[float, float] | None
+    next_in: float | None = None
 
 
 def health_of(
@@ -55,4 +59,5 @@ def health_of(
         gaps=sum(book.counters.gaps for book in books),
         resyncs=sum(book.counters.resyncs for book in books),
         budget=max(budgets.values(), key=lambda level: level[0] / level[1], default=None),
+        next_in=max(0.0, link.next_at - now) if link.state is LinkState.WAITING else None,
     )

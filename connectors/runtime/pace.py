@@ -1,9 +1,18 @@
-"""Pace: how many things may happen within sliding windows of time; for frames on a socket and for connects."""
+"""Pace: how many things may happen within sliding windows of time, and how long to wait before a further attempt."""
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Iterable
+
+
+def pause_after(failures: int, first: float, longest: float, chance: random.Random) -> float:
+    """Seconds before the next attempt after so many failures: up to twice as long each time, jittered in full.
+
+    Full jitter: what fell together does not come back together.
+    """
+    return chance.uniform(0.0, min(longest, first * 2.0 ** min(failures, 30)))
 
 
 class Pace:

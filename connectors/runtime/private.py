@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from connectors.contract import Channel, Family, KeepUp, Role, Topic
-from connectors.errors import AuthenticationFailed, NoSuchAccount, VenueError
+from connectors.errors import PASSING, AuthenticationFailed, NoSuchAccount, VenueError
 from connectors.model import Balance, Position
 from connectors.runtime.driver import Driver
 from connectors.runtime.socket import Link
@@ -22,6 +22,7 @@ from connectors.runtime.tasks import Tasks
 _log = logging.getLogger(__name__)
 
 SETTLED = 0.5  # seconds without news of orders after which is read what has no event of its own
+REFUSED_EVERY = 300.0  # seconds until a key that had worked, and is refused now, is shown to the venue again
 SETTLED_AT_LAST = 3.0  # seconds after which it is read although news goes on
 ACCOUNT_TOPIC = Topic(Channel.ACCOUNT)
 
@@ -48,10 +49,11 @@ class Told(Protocol):
 
 @dataclass(slots=True)
 class PrivateStream:
-    """One family's private connection. `stirred` is when news of an order came last."""
+    """One family's private connection. `stirred` is when news of an order came last, `worked` whether it was ever ready."""
 
     link: Link
     ready: bool = False
+    worked: bool = False
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     stirred: float = 0.0
     settling: bool = False
@@ -101,7 +103,9 @@ class PrivateStreams:
         self._told.gone(account.link.family, why)
 
     def refused(self, link: Link, error: AuthenticationFailed) -> None:
-        """The venue does not take the key."""
+        """The venue does not take the key. Trying again cannot mend that, unless it had worked: then it is tried rarely."""
+        account = self.accounts.get(link.family)
+        link.rest(REFUSED_EVERY if account is not None and account.worked else None)
         self.problem = f"{self._driver.venue.name} refused the key: {error}"
         link.text = self.problem
         self._told.gone(link.family, self.problem)
@@ -121,7 +125,9 @@ class PrivateStreams:
             await link.stop()
             return
         except AuthenticationFailed as error:
-            self.refused(link, error)
+            if not isinstance(error, PASSING):
+                self.refused(link, error)
+            link.drop(f"the account could not be read: {error}")
             return
         except VenueError as error:
             link.drop(f"the account could not be read: {error}")
@@ -129,7 +135,7 @@ class PrivateStreams:
         if not link.is_open:
             return
         self.problem = ""
-        account.ready = True
+        account.ready = account.worked = True
         account.tasks += [self._tasks.spawn(self._keep_up(account, family, keep)) for keep in family.keep_up]
         account.tasks += [self._tasks.spawn(self._poll(family, what, every)) for what, every in family.polls.items()]
         self._told.ready(family.name)

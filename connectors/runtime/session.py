@@ -43,8 +43,8 @@ from connectors.contract import (
     Venue,
 )
 from connectors.errors import (
+    PASSING,
     AuthenticationFailed,
-    ClockSkewed,
     NotPrepared,
     NotSent,
     Refused,
@@ -206,13 +206,20 @@ class Session:
         return self.private.problem
 
     async def look_for_absent(self) -> None:
-        """A family that could not be reached at the start may have come back. Raises VenueError if it has not."""
+        """A family that could not be reached at the start may have come back. Raises VenueError if one has not."""
+        failure: VenueError | None = None
         for family in self.venue.families:
             if family.name in self.absent and not any(i.family == family.name for i in self.instruments.values()):
-                await self._learn_instruments(family)
+                try:
+                    await self._learn_instruments(family)
+                except VenueError as error:  # the others do not wait for this one
+                    failure = error
+                    continue
                 del self.absent[family.name]
                 if self.driver.secrets:
                     self.private.open(family)
+        if failure is not None:
+            raise failure
 
     async def _learn_instruments(self, family: Family) -> None:
         for instrument in await self.run(family.trading.instruments(), family):
@@ -490,7 +497,7 @@ class Session:
         try:
             dial = await self.run(link.stream.opening(self.driver.facts[family.name]), family)
         except AuthenticationFailed as error:
-            if link.role == Role.ACCOUNT and not isinstance(error, ClockSkewed):
+            if link.role == Role.ACCOUNT and not isinstance(error, PASSING):
                 self.private.refused(link, error)
             raise
         self.driver.learn(family.name, dial.facts)

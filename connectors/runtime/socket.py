@@ -35,7 +35,7 @@ from connectors.contract import (
     Unknown,
 )
 from connectors.errors import NotSent, OutcomeUnknown, VenueError, VenueUnavailable
-from connectors.runtime.pace import Pace
+from connectors.runtime.pace import Pace, pause_after
 from connectors.runtime.verdict import verdict
 
 _log = logging.getLogger(__name__)
@@ -140,6 +140,7 @@ class Link:
         self.counters = LinkCounters()
         self.last_frame = 0.0
         self.opened_at = 0.0
+        self.next_at = 0.0  # of the next attempt, while waiting for it
         self.closing_soon = False
         self.life: float | None = None
         self._make_stream = make_stream
@@ -151,6 +152,7 @@ class Link:
         self._outbox: asyncio.Queue[tuple[Ask | None, str | bytes, asyncio.Future[Any]]] = asyncio.Queue()
         self._greeted = asyncio.Event()
         self._stopping = False
+        self._rest: float | None = 0.0
         self._serial = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._connects = connects if connects is not None else Pace(())
@@ -179,6 +181,10 @@ class Link:
         self.text = why
         if self._transport is not None:
             self._spawn(self._transport.close())
+
+    def rest(self, seconds: float | None) -> None:
+        """Before the attempt after this one wait at least so long; None: there is none."""
+        self._rest = seconds
 
     @property
     def is_open(self) -> bool:
@@ -301,7 +307,11 @@ class Link:
             why = await self._once()
             self.state, self.text = LinkState.WAITING, why
             failures = 0 if self._now() - began > 10.0 and self.counters.connects else failures + 1
-            pause = self._chance.uniform(0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**failures))
+            if self._rest is None:
+                self.state, self._task = LinkState.OFF, None
+                return
+            pause = max(self._rest, pause_after(failures, FIRST_PAUSE, LONGEST_PAUSE, self._chance))
+            self._rest, self.next_at = 0.0, self._now() + pause
             if failures > 3:
                 _log.warning("%s %s: %s; next attempt in %.1f s", self.family, self.role, why, pause)
             await asyncio.sleep(pause)

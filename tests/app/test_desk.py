@@ -422,7 +422,7 @@ async def test_an_account_that_cannot_be_reached_at_the_start_is_tried_until_its
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given an order of an earlier run and a network that is down, when it comes back, then the order is known again."""
-    monkeypatch.setattr("app.desk.REACH_EVERY", (0.2,))
+    monkeypatch.setattr("app.accounts.AGAIN_FIRST", 0.2)
     async with exchange_of("binance") as server:
         async with terminal_at(server, tmp_path) as scene:
             await scene.ready(SPOT)

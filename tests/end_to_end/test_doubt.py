@@ -15,9 +15,11 @@ from app.desk import Draft, Order, OrderState
 from app.kill import Round
 from app.settings import Settings
 from app.terminal import Terminal, wanted_accounts
+from connectors.catalogue import load
 from connectors.contract import Environment
 from connectors.model import Side
 from tests.end_to_end.stage import play, press, ready, until
+from ui.panels.accounts import ACCOUNT_COLUMNS
 from ui.panels.blotter import ORDER_COLUMNS, in_doubt, state_words
 from ui.window import Window
 
@@ -189,3 +191,31 @@ def nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings = Settings()
     settings.preferences.accounts = ["none:none"]
     return settings
+
+
+def test_an_account_that_cannot_be_reached_says_when_it_is_tried_again_and_can_be_tried_now(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.accounts.AGAIN_FIRST", 3600.0)
+
+    def nobody(terminal: Terminal) -> None:
+        venue = load("binance")
+        urls = {endpoint.url for family in venue.families for endpoint in family.endpoints}
+        terminal.accounts.served["binance"] = (dict.fromkeys(urls, "http://127.0.0.1:9"), {})  # the port of discard
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = terminal.accounts.accounts["binance:practice"]
+        await until(lambda: account.again_in is not None, "the wait for another attempt")
+        window.open_panel("accounts")
+        panel = window.accounts
+        await until(lambda: account in panel.table.rows.rows, "its row")
+        panel.table.selectRow(panel.table.rows.rows.index(account))
+        await until(lambda: panel.start.text() == "Try now", "the button")
+        what = [column.name for column in ACCOUNT_COLUMNS].index("What")
+        assert "trying again in 3" in str(panel.table.model().index(0, what).data())
+        del terminal.accounts.served["binance"]
+        QTest.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+        await until(lambda: account.state is AccountState.READY, "the account")
+        await until(lambda: panel.start.text() == "Start" and not panel.start.isEnabled(), "the usual button")
+
+    play(loop, tmp_path, monkeypatch, scenario, prepare=nobody)

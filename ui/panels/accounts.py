@@ -69,7 +69,7 @@ ACCOUNT_COLUMNS = (
     ),
     Column(
         "What",
-        lambda a: a.text,
+        lambda a: a.words,
         "text",
         500,
         colour=lambda a: "warn" if a.warnings else "text.secondary",
@@ -130,6 +130,7 @@ class AccountsPanel(Panel):
         if chosen is None and accounts:
             self.limits.show_account(self.terminal.accounts.focus or accounts[0])
         self.start.setEnabled(chosen is not None and chosen.state in (AccountState.OFF, AccountState.FAILED))
+        self.start.setText("Try now" if chosen is not None and chosen.again_in is not None else "Start")
         self.stop.setEnabled(chosen is not None and chosen.state is not AccountState.OFF)
         self.use.setEnabled(chosen is not None and chosen.session is not None)
 

@@ -498,7 +498,7 @@ class Detail(QScrollArea):
         name = QLabel(environment.capitalize())
         name.setProperty("environment", environment.value)
         column.addWidget(name)
-        said = account.text if account is not None and account.text else ""
+        said = account.words if account is not None else ""
         if running and not said and account is not None:
             said = account.state.capitalize()
         column.addWidget(self._label(said or why or text, "caption"), 1)

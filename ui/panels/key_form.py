@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from app.accounts import AccountState
 from app.vault import VaultProblem, refuse_closed
 from connectors.contract import Environment, Venue
 
@@ -142,16 +143,24 @@ class KeyForm(QWidget):
             return
         self.clear()
         account = self.terminal.accounts.accounts.get(f"{self.venue.slug}:{environment}")
+        if account is not None and account.state is AccountState.FAILED:
+            self.terminal.accounts.spawn(account.start())
+            self.changed.emit(f"{account.name} starts with the new key.")
+            return
         runs = account is not None and account.session is not None
         self.changed.emit(f"Stop and start {account.name} to use the new key." if runs and account is not None else "")
 
     def _forget(self) -> None:
+        environment = Environment(self.environment.currentText())
         try:
-            self.terminal.vault.delete(self.venue.slug, Environment(self.environment.currentText()))
+            self.terminal.vault.delete(self.venue.slug, environment)
         except VaultProblem as problem:
             self.status.setText(str(problem))
             return
         self.clear()
+        account = self.terminal.accounts.accounts.get(f"{self.venue.slug}:{environment}")
+        if account is not None and account.state is AccountState.FAILED:  # it would go on trying, without a key
+            self.terminal.accounts.spawn(account.stop())
         self.changed.emit("")
 
     async def _unlock(self) -> None:

@@ -1,0 +1,158 @@
+"""An account that cannot be reached at its start is tried again by itself; one that is refused is not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from app.accounts import Account, AccountState
+from app.settings import Settings
+from app.terminal import Terminal
+from app.vault import Vault
+from connectors.contract import Environment
+from connectors.practice.protocol import HttpAnswer
+from connectors.practice.server import PracticeServer
+from connectors.runtime.socket import LinkState
+from tests.app.test_desk import KEY, SPOT, terminal_at
+from tests.end_to_end.rig import exchange_of, until
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.accounts.AGAIN_FIRST", 0.2)
+
+
+async def test_an_account_is_reached_as_soon_as_the_network_is_back_with_its_books(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """given a venue that answers 503 to everything, when it answers again, then account and market data are there by themselves."""
+    async with exchange_of("binance") as server:
+        server.faults.refuse = 1.0
+        with caplog.at_level(logging.WARNING):
+            async with terminal_at(server, tmp_path) as scene:
+                assert scene.account.state is AccountState.FAILED
+                assert "could not be reached" in scene.account.text
+                assert scene.account.words.endswith(" s")
+                assert "trying again in" in scene.account.words
+                assert not scene.desk.orders  # it is tried for its own sake, not for that of orders
+                server.faults.refuse = 0.0
+                await until(lambda: scene.account.can_trade, "the account")
+                await scene.ready(SPOT)
+                assert scene.account.again_in is None
+                assert scene.account.words == scene.account.text
+        assert any("trying again in" in record.getMessage() for record in caplog.records)
+
+
+async def test_an_address_at_which_nobody_listens_is_tried_again(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server:
+        hosts = server.hosts
+    async with terminal_at(server, tmp_path) as scene:  # the server is gone
+        assert "no connection" in scene.account.text
+        assert scene.account.again_in is not None
+        await until(lambda: scene.account._failures >= 2, "another attempt")
+        async with exchange_of("binance") as other:
+            scene.terminal.accounts.served["binance"] = (other.hosts, other.credentials)
+            assert hosts != other.hosts
+            await until(lambda: scene.account.can_trade, "the account")
+            await scene.ready(SPOT)
+
+
+@pytest.mark.parametrize("way", ["stop", "now"])
+async def test_who_stops_or_starts_an_account_by_hand_ends_the_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr("app.accounts.AGAIN_FIRST", 3600.0)
+    async with exchange_of("binance") as server:
+        server.faults.refuse = 1.0
+        async with terminal_at(server, tmp_path) as scene:
+            assert (scene.account.again_in or 0) > 3000
+            waiting = scene.account._again
+            assert waiting is not None
+            server.faults.refuse = 0.0
+            if way == "stop":
+                await scene.account.stop()
+                assert scene.account.state is AccountState.OFF
+            else:
+                await scene.account.start()
+                await until(lambda: scene.account.can_trade, "the account")
+                await scene.ready(SPOT)
+            await asyncio.wait({waiting})
+            assert waiting.cancelled()
+            assert scene.account.again_in is None
+
+
+async def test_an_account_that_is_told_when_to_come_back_does_not_come_earlier(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server:
+        banned = HttpAnswer(418, b'{"code":-1003,"msg":"banned"}', {"Retry-After": "3600"})
+        server.faults.refuse_next.extend([banned] * 20)
+        async with terminal_at(server, tmp_path) as scene:
+            assert scene.account.state is AccountState.FAILED
+            assert (scene.account.again_in or 0) > 3000
+
+
+@asynccontextmanager
+async def live_at(server: PracticeServer, home: Path, secrets: dict[str, str]) -> AsyncGenerator[Account]:
+    """A live account whose venue's addresses lead to a practice exchange, with a key of the vault."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FATHOM_HOME", str(home))
+        settings = Settings()
+        patch.setattr(Vault, "load", lambda *_: secrets)
+        settings.preferences.accounts = ["binance:live"]
+        terminal = Terminal(settings=settings)
+        terminal.accounts.hosts["binance"] = server.hosts
+        try:
+            await terminal.start()
+            yield terminal.accounts.accounts[f"binance:{Environment.LIVE}"]
+        finally:
+            await terminal.stop()
+
+
+async def test_a_wrong_key_is_shown_to_the_venue_once(tmp_path: Path) -> None:
+    """given a key that the venue refuses, then the account says so, is not tried again, and starts anew when told to."""
+    async with exchange_of("binance") as server:
+        wrong = server.credentials | {"secret": "wrong"}
+        async with live_at(server, tmp_path, wrong) as account:
+            await until(lambda: account.state is AccountState.FAILED, "the refusal")
+            assert "refused the key" in account.words
+            links = list(account.session.private.links)
+            await until(lambda: all(link.state is LinkState.OFF for link in links[:1]), "the end of its private socket")
+            assert account.again_in is None
+            first = account.session
+            assert first.driver.http._session is not None
+            wrong.update(server.credentials)
+            await account.start()
+            assert account.session is not first
+            assert first.driver.http._session is None  # the session before was closed
+            await until(lambda: account.state is AccountState.READY, "the account with the right key")
+
+
+async def test_a_live_account_is_reached_as_soon_as_the_network_is_back(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server:
+        server.faults.refuse = 1.0
+        async with live_at(server, tmp_path, dict(server.credentials)) as account:
+            await until(lambda: account.state is AccountState.FAILED, "the failure")
+            server.faults.refuse = 0.0
+            await until(lambda: account.state is AccountState.READY, "the account")
+
+
+async def test_a_closed_venue_is_not_tried_again(tmp_path: Path) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        account = scene.terminal.accounts.add("bitmex", Environment.LIVE)
+        await account.start()
+        assert account.state is AccountState.FAILED
+        assert account.again_in is None
+        assert KEY in scene.terminal.accounts.accounts
+
+
+async def test_an_error_of_ours_at_one_venue_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        account = scene.terminal.accounts.add("kraken", Environment.LIVE)
+        monkeypatch.setattr(account, "_where", lambda: int("no"))
+        await account.start()
+        assert account.state is AccountState.FAILED
+        assert "ValueError" in account.text
