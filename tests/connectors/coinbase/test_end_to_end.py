@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -11,89 +9,32 @@ from typing import Any
 import pytest
 
 from connectors.catalogue import load
-from connectors.contract import Channel, Environment, Event, Found, Page
+from connectors.contract import Channel, Found, Page
 from connectors.errors import AuthenticationFailed, InsufficientFunds, NothingToChange, OutcomeUnknown, WouldTake
-from connectors.model import (
-    Balance,
-    Fill,
-    Instrument,
-    OrderKind,
-    OrderRef,
-    OrderRequest,
-    OrderStatus,
-    OrderUpdate,
-    Position,
-    Side,
-    TimeInForce,
-    Trade,
-)
+from connectors.model import OrderKind, OrderRef, OrderStatus, OrderUpdate, Side, TimeInForce
 from connectors.practice.server import PracticeServer
-from connectors.practice.terms import AccountRules, NewOrder
-from connectors.runtime.clock import Clock
+from connectors.practice.terms import AccountRules
 from connectors.runtime.session import Session
+from connectors.sync import BookState
+from tests.clock import START, Time
+from tests.connectors.bench import Bench, House, opened, served
+from tests.ear import Ear
 from tests.waiting import until
 
-CROWD = ("spot:BTC-USD", "spot:BTC-USDC", "spot:ETH-USD")  # what the tests look at
 D = Decimal
 VENUE = load("coinbase")
+KEY = "spot:BTC-USD"
+CROWD = (KEY, "spot:BTC-USDC", "spot:ETH-USD")  # what the tests look at
 
 
-class Ear:
-    """Keeps everything that a session tells."""
+class Coinbase(Bench):
+    """`btc` and its `twin`, which is paid with USDC and has the same book."""
 
-    def __init__(self) -> None:
-        self.trades: list[Trade] = []
-        self.orders: list[OrderUpdate] = []
-        self.fills: list[Fill] = []
-        self.balances: dict[str, Balance] = {}
-        self.readied = 0
-        self.losses: list[str] = []
-        self.refusals: list[str] = []
+    NAMES = (KEY, "spot:BTC-USDC")
 
-    def market(self, event: Event, instrument: Instrument) -> None:
-        if isinstance(event, Trade):
-            self.trades.append(event)
-
-    def account(self, event: OrderUpdate | Fill | Balance | Position, family: str) -> None:
-        match event:
-            case OrderUpdate():
-                self.orders.append(event)
-            case Fill():
-                self.fills.append(event)
-            case Balance():
-                self.balances[event.asset] = event
-
-    def ready(self, family: str) -> None:
-        self.readied += 1
-
-    def lost(self, family: str, why: str) -> None:
-        self.losses.append(why)
-
-    def declined(self, text: str) -> None:
-        self.refusals.append(text)
-
-
-class Bench:
-    """A practice server and a session on it."""
-
-    def __init__(self, server: PracticeServer, session: Session, ear: Ear) -> None:
-        self.server = server
-        self.exchange = server.exchange
-        self.session = session
-        self.ear = ear
-        self.btc = session.instruments["coinbase:spot:BTC-USD"]
-        self.twin = session.instruments["coinbase:spot:BTC-USDC"]
-
-    def request(self, **fields: Any) -> OrderRequest:
-        values: dict[str, Any] = {
-            "client_id": VENUE.families[0].ids.make(self.session.stamp("spot")),
-            "instrument": self.btc,
-            "side": Side.BUY,
-            "kind": OrderKind.LIMIT,
-            "amount": D("0.01"),
-            "price": D(50000),
-        }
-        return OrderRequest(**{**values, **fields})
+    def __init__(self, house: House, session: Session, ear: Ear) -> None:
+        super().__init__(house, session, ear)
+        self.btc, self.twin = self.instruments
 
     def ref(self, update: OrderUpdate) -> OrderRef:
         return OrderRef(instrument=self.btc, venue_id=update.venue_id, client_id=update.client_id)
@@ -110,89 +51,78 @@ class Bench:
         )
         return rows[-1]
 
+    def offer(self, side: Side, price: str, amount: str) -> None:
+        """Somebody else's order."""
+        self.rest(KEY, side, D(price), D(amount))
+
     def theirs(self, asset: str) -> tuple[Decimal, Decimal]:
         row = self.exchange.balance("trader", asset)
         return row.available, row.held
 
     async def balanced(self, asset: str, available: Decimal, held: Decimal = D(0)) -> None:
         def same() -> bool:
-            row = self.ear.balances.get(asset)
+            row = self.ear.balances.get(("spot", asset))
             return row is not None and (row.available, row.held) == (available, held)
 
-        await until(same, f"{available} {asset} and {held} held, not {self.ear.balances.get(asset)}")
+        await until(same, f"{available} {asset} and {held} held, not {self.ear.balances.get(('spot', asset))}")
+
+
+class Still(Time):
+    """Moves only when it is told."""
+
+    def monotonic(self) -> float:
+        return self.ahead
+
+    def wall(self) -> float:
+        return START + self.ahead
+
+    async def sleep(self, seconds: float) -> None:
+        """A session's wait for its budget."""
+        self.jump(seconds)
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    server = PracticeServer(VENUE, seed=3, crowd=CROWD)
-    await server.start()
-    ear = Ear()
-    session = Session(VENUE, Environment.PRACTICE, hosts=server.hosts, secrets=server.credentials, listener=ear)
-    await session.start()
-    await until(lambda: ear.readied, "the private stream")
-    yield Bench(server, session, ear)
-    await session.stop()
-    await server.stop()
+async def bench() -> AsyncIterator[Coinbase]:
+    async with opened(Coinbase, VENUE, seed=3, crowd=CROWD) as found:
+        yield found
 
 
 @pytest.fixture
-async def quiet() -> AsyncIterator[Bench]:
+async def quiet() -> AsyncIterator[Coinbase]:
     """The same without a crowd: what trades, the test itself placed."""
-    server = PracticeServer(VENUE, crowd=False)
-    await server.start()
-    ear = Ear()
-    session = Session(VENUE, Environment.PRACTICE, hosts=server.hosts, secrets=server.credentials, listener=ear)
-    await session.start()
-    await until(lambda: ear.readied, "the private stream")
-    yield Bench(server, session, ear)
-    await session.stop()
-    await server.stop()
+    async with opened(Coinbase, VENUE) as found:
+        yield found
 
 
-def offer(bench: Bench, side: Side, price: str, amount: str) -> int:
-    """Somebody else's order."""
-    order = NewOrder(key="spot:BTC-USD", side=side, price=D(price), amount=D(amount))
-    return bench.exchange.place("other", order).id
-
-
-async def test_a_book_equals_the_exchanges_own_under_both_names(bench: Bench) -> None:
-    for instrument in (bench.btc, bench.twin):
-        bench.session.subscribe(Channel.BOOK, instrument)
-    for instrument in (bench.btc, bench.twin):
-        sync = bench.session.sync(instrument)
-        assert sync is not None
+async def test_a_book_equals_the_exchanges_own_under_both_names(bench: Coinbase) -> None:
+    for sync in [bench.watch(instrument) for instrument in (bench.btc, bench.twin)]:
 
         def same(sync: Any = sync) -> bool:
-            image = bench.exchange.book("spot:BTC-USD")
-            theirs = tuple([(float(row.price), float(row.size)) for row in side] for side in (image.bids, image.asks))
-            return sync.live and sync.counters.applied > 20 and sync.book.top(1_000_000) == theirs
+            return sync.live and sync.counters.applied > 20 and sync.book.top(1_000_000) == bench.levels(KEY)
 
-        await until(same, f"a book of {instrument.wire} like the exchange's")
+        await until(same, f"a book of {sync.wire} like the exchange's")
         assert sync.counters.gaps == 0
     bench.session.subscribe(Channel.TRADES, bench.twin)
     await until(lambda: len(bench.ear.trades) > 60, "trades after the first image")
     assert {trade.wire for trade in bench.ear.trades} == {"BTC-USDC"}
-    sides = {str(row.id): row.side for row in bench.exchange.trades("spot:BTC-USD", limit=5000)}
+    sides = {str(row.id): row.side for row in bench.exchange.trades(KEY, limit=5000)}
     assert all(trade.side is sides[trade.id] for trade in bench.ear.trades)
 
 
-async def test_a_lost_message_repairs_every_book_of_the_socket(bench: Bench) -> None:
+async def test_a_lost_message_repairs_every_book_of_the_socket(bench: Coinbase) -> None:
     eth = bench.session.instruments["coinbase:spot:ETH-USD"]
-    syncs = []
-    for instrument in (bench.btc, eth):
-        bench.session.subscribe(Channel.BOOK, instrument)
-        syncs.append(bench.session.sync(instrument))
-    await until(lambda: all(sync and sync.live and sync.counters.applied > 3 for sync in syncs), "two live books")
+    syncs = [bench.watch(instrument) for instrument in (bench.btc, eth)]
+    await until(lambda: all(sync.live and sync.counters.applied > 3 for sync in syncs), "two live books")
     bench.server.faults.drop_next = 1
-    await until(lambda: all(sync and sync.counters.resyncs == 1 and sync.live for sync in syncs), "two repairs")
-    assert [sync.counters.gaps for sync in syncs if sync] == [1, 1]
+    await until(lambda: all(sync.counters.resyncs == 1 and sync.live for sync in syncs), "two repairs")
+    assert [sync.counters.gaps for sync in syncs] == [1, 1]
     assert [row.reconnects for row in bench.session.health] == [0, 0]  # a subscription anew was enough
 
 
-async def test_fills_come_out_of_totals_and_agree_with_the_exchange(quiet: Bench) -> None:
+async def test_fills_come_out_of_totals_and_agree_with_the_exchange(quiet: Coinbase) -> None:
     for price, amount in (("62000", "0.2"), ("62010", "0.3"), ("62020", "1")):
-        offer(quiet, Side.SELL, price, amount)
-    placed = await quiet.session.place(quiet.request(kind=OrderKind.MARKET, price=None, amount=D("0.7")))
+        quiet.offer(Side.SELL, price, amount)
+    placed = await quiet.place(kind=OrderKind.MARKET, price=None, amount=D("0.7"))
     last = await quiet.ended(placed)
     theirs = quiet.exchange.fills("trader")
     assert len(theirs) == 3
@@ -210,9 +140,9 @@ async def test_fills_come_out_of_totals_and_agree_with_the_exchange(quiet: Bench
     await quiet.balanced("BTC", *quiet.theirs("BTC"))
 
 
-async def test_a_part_fills_is_changed_and_the_rest_is_cancelled(quiet: Bench) -> None:
-    placed = await quiet.session.place(quiet.request(price=D(60000), amount=D(1)))
-    offer(quiet, Side.SELL, "60000", "0.4")
+async def test_a_part_fills_is_changed_and_the_rest_is_cancelled(quiet: Coinbase) -> None:
+    placed = await quiet.place(price=D(60000), amount=D(1))
+    quiet.offer(Side.SELL, "60000", "0.4")
     await until(lambda: sum(fill.amount for fill in quiet.ear.fills) == D("0.4"), "the part")
     changed = await quiet.session.amend(quiet.ref(placed), price=D(59000))
     assert (changed.price, changed.amount) == (D(59000), D(1))
@@ -224,12 +154,12 @@ async def test_a_part_fills_is_changed_and_the_rest_is_cancelled(quiet: Bench) -
     await quiet.balanced("USD", D(1_000_000) - D(24000) - D(144))
 
 
-async def test_every_kind_is_taken_and_all_are_cancelled_at_once(quiet: Bench) -> None:
-    offer(quiet, Side.SELL, "62000", "5")
-    offer(quiet, Side.BUY, "61000", "5")
-    offer(quiet, Side.BUY, "62000", "0.1")  # a last price
+async def test_every_kind_is_taken_and_all_are_cancelled_at_once(quiet: Coinbase) -> None:
+    quiet.offer(Side.SELL, "62000", "5")
+    quiet.offer(Side.BUY, "61000", "5")
+    quiet.offer(Side.BUY, "62000", "0.1")  # a last price
     resting = [
-        await quiet.session.place(quiet.request(**fields))
+        await quiet.place(**fields)
         for fields in (
             {},
             {"post_only": True},
@@ -243,16 +173,16 @@ async def test_every_kind_is_taken_and_all_are_cancelled_at_once(quiet: Bench) -
         {"kind": OrderKind.MARKET, "price": None, "side": Side.SELL},
         {"kind": OrderKind.MARKET, "price": None, "amount": None, "quote_amount": D(500)},
     ):
-        last = await quiet.ended(await quiet.session.place(quiet.request(**fields)))
+        last = await quiet.ended(await quiet.place(**fields))
         assert last.status is OrderStatus.FILLED
-    unfillable = await quiet.session.place(quiet.request(tif=TimeInForce.FOK, amount=D(9), price=D(62000)))
+    unfillable = await quiet.place(tif=TimeInForce.FOK, amount=D(9), price=D(62000))
     assert (await quiet.ended(unfillable)).status is OrderStatus.EXPIRED
-    rest = await quiet.session.place(quiet.request(tif=TimeInForce.IOC, amount=D(9), price=D(62000)))
+    rest = await quiet.place(tif=TimeInForce.IOC, amount=D(9), price=D(62000))
     assert (await quiet.ended(rest)).status is OrderStatus.EXPIRED
     with pytest.raises(WouldTake):
-        await quiet.session.place(quiet.request(side=Side.SELL, price=D(60000), post_only=True))
+        await quiet.place(side=Side.SELL, price=D(60000), post_only=True)
     with pytest.raises(InsufficientFunds):
-        await quiet.session.place(quiet.request(amount=D(900)))
+        await quiet.place(amount=D(900))
     rows = {row.venue_id: row for row in await quiet.session.open_orders()}
     assert rows.keys() == {update.venue_id for update in resting}
     waiting = [row for row in rows.values() if row.status is OrderStatus.UNTRIGGERED]
@@ -264,7 +194,7 @@ async def test_every_kind_is_taken_and_all_are_cancelled_at_once(quiet: Bench) -
         await quiet.session.cancel_all(quiet.btc)
 
 
-async def test_the_same_id_again_makes_no_second_order(quiet: Bench) -> None:
+async def test_the_same_id_again_makes_no_second_order(quiet: Coinbase) -> None:
     order = quiet.request()
     first = await quiet.session.place(order)
     again = await quiet.session.place(order)
@@ -273,12 +203,12 @@ async def test_the_same_id_again_makes_no_second_order(quiet: Bench) -> None:
 
 
 @pytest.mark.parametrize("loss", ["503", "cut"])
-async def test_an_order_whose_answer_was_lost_is_found_and_never_sent_again(quiet: Bench, loss: str) -> None:
+async def test_an_order_whose_answer_was_lost_is_found_and_never_sent_again(quiet: Coinbase, loss: str) -> None:
     quiet.server.faults.lose_next.append(loss)
     order = quiet.request(price=D(60000))
     with pytest.raises(OutcomeUnknown):
         await quiet.session.place(order)
-    offer(quiet, Side.SELL, "60000", "0.004")
+    quiet.offer(Side.SELL, "60000", "0.004")
     found = await quiet.session.search(order)
     assert found.found is Found.FOUND
     assert found.order is not None
@@ -290,15 +220,15 @@ async def test_an_order_whose_answer_was_lost_is_found_and_never_sent_again(quie
     assert len(quiet.exchange.open_orders("trader")) == 1
 
 
-async def test_what_filled_while_the_socket_was_cut_is_told_once(quiet: Bench) -> None:
-    placed = await quiet.session.place(quiet.request(price=D(60000), amount=D(1)))
-    offer(quiet, Side.SELL, "60000", "0.1")
+async def test_what_filled_while_the_socket_was_cut_is_told_once(quiet: Coinbase) -> None:
+    placed = await quiet.place(price=D(60000), amount=D(1))
+    quiet.offer(Side.SELL, "60000", "0.1")
     await until(lambda: quiet.ear.fills, "the first execution")
-    await quiet.server.cut(private=True)
-    offer(quiet, Side.SELL, "60000", "0.2")
-    await until(lambda: quiet.ear.readied == 2, "the next private stream")
+    await quiet.cut(private=True)
+    quiet.offer(Side.SELL, "60000", "0.2")
+    await until(lambda: len(quiet.ear.readied) == 2, "the next private stream")
     await until(lambda: sum(fill.amount for fill in quiet.ear.fills) == D("0.3"), "what was missed")
-    offer(quiet, Side.SELL, "60000", "0.3")
+    quiet.offer(Side.SELL, "60000", "0.3")
     await until(lambda: sum(fill.amount for fill in quiet.ear.fills) == D("0.6"), "what came after")
     rows = await quiet.session.fills(quiet.btc, Page(start=0))
     assert [row.id for row in rows] == [fill.id for fill in quiet.ear.fills]
@@ -306,37 +236,34 @@ async def test_what_filled_while_the_socket_was_cut_is_told_once(quiet: Bench) -
     assert {fill.venue_id for fill in quiet.ear.fills} == {placed.venue_id}
 
 
-async def test_a_hole_in_the_private_stream_is_answered_by_a_new_one(quiet: Bench) -> None:
-    practice: Any = quiet.server.practice
-    stream = next(stream for stream in practice.streams.open_ones if stream.private)
+async def test_a_hole_in_the_private_stream_is_answered_by_a_new_one(quiet: Coinbase) -> None:
+    stream = next(stream for stream in quiet.practice.streams.open_ones if stream.private)
     stream._number += 1
     await until(lambda: quiet.ear.losses, "the loss")
-    assert "missing" in quiet.ear.losses[0]
-    await until(lambda: quiet.ear.readied == 2, "the next private stream")
+    assert "missing" in quiet.ear.losses[0].why
+    await until(lambda: len(quiet.ear.readied) == 2, "the next private stream")
 
 
-async def test_an_order_for_the_twin_is_paid_with_usdc(quiet: Bench) -> None:
-    offer(quiet, Side.SELL, "60000", "0.5")
+async def test_an_order_for_the_twin_is_paid_with_usdc(quiet: Coinbase) -> None:
+    quiet.offer(Side.SELL, "60000", "0.5")
     usd = quiet.theirs("USD")[0]
-    placed = await quiet.session.place(quiet.request(instrument=quiet.twin, price=D(60000), amount=D(1)))
+    placed = await quiet.place(quiet.twin, price=D(60000), amount=D(1))
     await until(lambda: sum(fill.amount for fill in quiet.ear.fills) == D("0.5"), "the half")
     assert {fill.wire for fill in quiet.ear.fills} == {"BTC-USDC"}
     assert {fill.fee_asset for fill in quiet.ear.fills} == {"USDC"}
     spent = D(30000) + quiet.ear.fills[0].fee if quiet.ear.fills[0].fee else D(0)
     open_part = D(30000) * D("1.012")
-    await until(lambda: quiet.ear.balances["USDC"].held == open_part, "what the rest holds")
-    assert quiet.ear.balances["USDC"].total == D(1_000_000) - spent
-    assert quiet.ear.balances["USD"].total == usd
+    await until(lambda: quiet.ear.balances["spot", "USDC"].held == open_part, "what the rest holds")
+    assert quiet.ear.balances["spot", "USDC"].total == D(1_000_000) - spent
+    assert quiet.ear.balances["spot", "USD"].total == usd
     (row,) = await quiet.session.open_orders(quiet.twin)
     assert row.venue_id == placed.venue_id
     assert await quiet.session.open_orders(quiet.btc) == []
     await quiet.session.cancel_all(quiet.twin)
     await quiet.ended(placed)
     await quiet.balanced("USDC", D(1_000_000) - spent)
-    offer(quiet, Side.BUY, "59000", "1")
-    await quiet.ended(
-        await quiet.session.place(quiet.request(instrument=quiet.twin, side=Side.SELL, price=D(59000), amount=D("0.5")))
-    )
+    quiet.offer(Side.BUY, "59000", "1")
+    await quiet.ended(await quiet.place(quiet.twin, side=Side.SELL, price=D(59000), amount=D("0.5")))
     fee = D(29500) * D("0.012")
     assert quiet.ear.fills[-1].fee == fee
     await quiet.balanced("USDC", D(1_000_000) - spent + D(29500) - fee)
@@ -344,88 +271,78 @@ async def test_an_order_for_the_twin_is_paid_with_usdc(quiet: Bench) -> None:
     assert quiet.exchange.imbalance("USD") == quiet.exchange.imbalance("USDC") == 0
 
 
-async def test_cut_sockets_come_back_with_a_live_book(bench: Bench) -> None:
-    bench.session.subscribe(Channel.BOOK, bench.btc)
-    sync = bench.session.sync(bench.btc)
-    assert sync is not None
+async def test_cut_sockets_come_back_with_a_live_book(bench: Coinbase) -> None:
+    sync = bench.watch(bench.btc)
+    seen: list[BookState] = []
+    original = sync._enter
+
+    def enter(state: BookState, reason: str, now: float) -> None:
+        seen.append(state)
+        original(state, reason, now)
+
+    sync._enter = enter  # only to look
     await until(lambda: sync.live, "a live book")
-    await bench.server.cut()
-    await until(lambda: not sync.live, "a book that is called old")
-    await until(lambda: sync.live and bench.ear.readied == 2, "everything again")
+    seen.clear()
+    await bench.cut()
+    assert seen[0] is BookState.STALE, "a book that is called old"
+    await until(lambda: sync.live and len(bench.ear.readied) == 2, "everything again")
     assert sync.counters.resyncs == 1
 
 
 async def test_a_clock_that_is_wrong_is_corrected_and_a_wrong_key_is_named() -> None:
-    server = PracticeServer(VENUE, crowd=False)
-    await server.start()
-    ear = Ear()
-    clock = Clock(wall=lambda: time.time() + 3600)
-    session = Session(
-        VENUE, Environment.PRACTICE, hosts=server.hosts, secrets=server.credentials, listener=ear, clock=clock
-    )
     stranger = PracticeServer(VENUE, crowd=False).credentials
-    other = Session(VENUE, Environment.PRACTICE, hosts=server.hosts, secrets=stranger, listener=Ear())
-    try:
-        await session.start()
-        await until(lambda: ear.readied, "the private stream")
-        clock.offset, clock.error = 0.0, 0.0  # wrong again
-        assert await session.balances()
-        assert abs(session.clock_offset_ms + 3_600_000) < 2000
-        await other.start()
-        await until(lambda: other.problem, "the reason")
-        with pytest.raises(AuthenticationFailed):
-            await other.balances()
-        assert stranger["secret"][30:60] not in other.problem
-    finally:
-        await session.stop()
-        await other.stop()
-        await server.stop()
+    async with served(VENUE) as house:
+        async with house.session(slow=-3600) as (session, ear):
+            await until(lambda: ear.readied, "the private stream")
+            clock = session.driver.clock
+            clock.offset, clock.error = 0.0, 0.0  # wrong again
+            assert await session.balances()
+            assert abs(session.clock_offset_ms + 3_600_000) < 2000
+        async with house.session(secrets=stranger) as (other, _):
+            await until(lambda: other.problem, "the reason")
+            with pytest.raises(AuthenticationFailed):
+                await other.balances()
+            assert stranger["secret"][30:60] not in other.problem
 
 
 async def test_a_key_of_the_other_kind_trades_too() -> None:
-    server = PracticeServer(VENUE, crowd=False)
-    await server.start()
-    ear = Ear()
-    session = Session(
-        VENUE, Environment.PRACTICE, hosts=server.hosts, secrets=dict(server.practice.other), listener=ear
-    )
-    try:
-        await session.start()
+    async with served(VENUE) as house, house.session(secrets=house.practice.other) as (session, ear):
         await until(lambda: ear.readied, "the private stream")
         key: Any = session.facts("spot")["key"]
         assert (key.can_trade, key.can_withdraw) == (True, False)
-        bench = Bench(server, session, ear)
-        await session.place(bench.request())
-        assert len(server.exchange.open_orders("other")) == 1
-    finally:
-        await session.stop()
-        await server.stop()
+        await Coinbase(house, session, ear).place()
+        assert len(house.server.exchange.open_orders("other")) == 1
 
 
-async def test_a_burst_of_requests_keeps_the_venues_pace(quiet: Bench) -> None:
-    practice: Any = quiet.server.practice
-    refused: list[int] = []
-    say_no = practice.too_many
-    practice.too_many = lambda seconds: refused.append(seconds) or say_no(seconds)
-    await asyncio.gather(*(quiet.session.balances() for _ in range(60)))
-    await asyncio.gather(*(quiet.session.trades(quiet.btc, 5) for _ in range(15)))
-    assert refused == []
+async def test_a_burst_of_requests_keeps_the_venues_pace() -> None:
+    """given a clock that stands still but for the session's own waits, then the venue never counts too many in a second."""
+    time = Still()
+    async with served(VENUE, time=time) as house, house.session() as (session, ear):
+        await until(lambda: ear.readied, "the private stream")
+        refused: list[int] = []
+        say_no = house.practice.too_many
+        house.practice.too_many = lambda seconds: refused.append(seconds) or say_no(seconds)
+        for limits in session.driver.limits.values():
+            limits._sleep = time.sleep
+        began, btc = time.monotonic(), session.instruments[f"coinbase:{KEY}"]
+        for _ in range(60):
+            await session.balances()
+        for _ in range(15):
+            await session.trades(btc, 5)
+        assert refused == []
+        assert 4 < time.monotonic() - began < 7  # 15 and 5 a second, less what may go at once
 
 
-async def test_a_first_book_of_several_megabytes_arrives_whole(quiet: Bench) -> None:
+async def test_a_first_book_of_several_megabytes_arrives_whole(quiet: Coinbase) -> None:
     quiet.exchange.open_account("house", AccountRules(quiet=True, house=True, max_open_orders=100_000))
     quiet.exchange.deposit("house", "USD", D(10) ** 11)
     quiet.exchange.deposit("house", "BTC", D(10) ** 6)
-    seat = quiet.exchange.seat("house", "spot:BTC-USD")
+    seat = quiet.exchange.seat("house", KEY)
     for level in range(15_000):
         seat.order(True, 6_000_000 - 7 * level, 1_000_000 + level)
         seat.order(False, 6_000_100 + 7 * level, 1_000_000 + level)
-    quiet.session.subscribe(Channel.BOOK, quiet.btc)
-    sync = quiet.session.sync(quiet.btc)
-    assert sync is not None
+    sync = quiet.watch(quiet.btc)
     await until(lambda: sync.live, "the book")
     assert next(row.bytes for row in quiet.session.health if row.role == "market") > 3_000_000
-    image = quiet.exchange.book("spot:BTC-USD")
-    theirs = tuple([(float(row.price), float(row.size)) for row in side] for side in (image.bids, image.asks))
-    assert sync.book.top(1_000_000) == theirs
+    assert sync.book.top(1_000_000) == quiet.levels(KEY)
     assert [row.reconnects for row in quiet.session.health] == [0, 0]

@@ -11,7 +11,7 @@ import pytest
 from msgspec import UNSET
 
 from connectors.catalogue import load
-from connectors.contract import Channel, Environment, Event, Found, Page
+from connectors.contract import Channel, Found, Page
 from connectors.errors import (
     BadSize,
     InsufficientFunds,
@@ -23,9 +23,7 @@ from connectors.errors import (
     ReduceOnlyRefused,
 )
 from connectors.model import (
-    Balance,
     Candle,
-    Fill,
     Instrument,
     InstrumentStatus,
     MarkPrice,
@@ -33,159 +31,71 @@ from connectors.model import (
     OrderRef,
     OrderRequest,
     OrderStatus,
-    OrderUpdate,
-    Position,
     Side,
     Ticker,
     TimeInForce,
     Trade,
 )
-from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder, Wallet
 from connectors.runtime.record import Recorder, read
 from connectors.runtime.replay import replay
 from connectors.runtime.session import Session
 from connectors.sync import BookSync
+from tests.connectors.bench import Bench, House, opened, served
+from tests.ear import Ear
 from tests.waiting import until
 
 D = Decimal
+VENUE = load("kucoin")
 
 
-class Ear:
-    """Keeps everything that a session tells."""
+class KuCoin(Bench):
+    """`spot`, `perp` and `inverse`."""
 
-    def __init__(self) -> None:
-        self.market_events: list[Event] = []
-        self.orders: list[OrderUpdate] = []
-        self.fills: list[Fill] = []
-        self.balances: dict[tuple[str, str], Balance] = {}
-        self.positions: dict[str, Position] = {}
-        self.readied: list[str] = []
-        self.losses: list[str] = []
-        self.refusals: list[str] = []
+    NAMES = ("spot:BTC-USDT", "perp:BTC-USDT", "perp:BTC-USD")
+    USUAL = {"amount": D("0.01"), "price": D(60000)}
 
-    def market(self, event: Event, instrument: Instrument) -> None:
-        self.market_events.append(event)
+    def __init__(self, house: House, session: Session, ear: Ear) -> None:
+        super().__init__(house, session, ear)
+        self.spot, self.perp, self.inverse = self.instruments
 
-    def account(self, event: OrderUpdate | Fill | Balance | Position, family: str) -> None:
-        match event:
-            case OrderUpdate():
-                self.orders.append(event)
-            case Fill():
-                self.fills.append(event)
-            case Balance():
-                self.balances[family, event.asset] = event
-            case Position():
-                self.positions[event.wire] = event
-
-    def ready(self, family: str) -> None:
-        self.readied.append(family)
-
-    def lost(self, family: str, why: str) -> None:
-        self.losses.append(why)
-
-    def declined(self, text: str) -> None:
-        self.refusals.append(text)
-
-
-class Bench:
-    """A practice server and a session on it."""
-
-    def __init__(self, server: PracticeServer, session: Session, ear: Ear) -> None:
-        self.server = server
-        self.practice: Any = server.practice
-        self.session = session
-        self.ear = ear
-        self.spot = session.instruments["kucoin:spot:BTC-USDT"]
-        self.perp = session.instruments["kucoin:perp:BTC-USDT"]
-        self.inverse = session.instruments["kucoin:perp:BTC-USD"]
-
-    def request(self, instrument: Instrument | None = None, **fields: Any) -> OrderRequest:
-        chosen = instrument or self.spot
-        name = load("kucoin").family(chosen.family).ids.make(self.session.stamp(chosen.family))
-        amount = D("0.01") if chosen is self.spot else D(10)
-        values: dict[str, Any] = {"side": Side.BUY, "kind": OrderKind.LIMIT, "amount": amount, "price": D(60000)}
-        return OrderRequest(client_id=name, instrument=chosen, **{**values, **fields})
-
-    def watch(self, instrument: Instrument) -> BookSync:
-        self.session.subscribe(Channel.BOOK, instrument)
-        sync = self.session.sync(instrument)
-        assert sync is not None
-        return sync
-
-    def rest(self, key: str, side: Side, price: Decimal, amount: Decimal) -> None:
-        """An order of the other account."""
-        self.server.exchange.place("other", NewOrder(key=key, side=side, price=price, amount=amount))
-        self.server.flush()
+    def request(self, instrument: Instrument | None = None, /, **fields: Any) -> OrderRequest:
+        if instrument in (self.perp, self.inverse):
+            fields = {"amount": D(10), **fields}
+        return super().request(instrument, **fields)
 
     def sell(self, key: str, price: Decimal, amount: Decimal) -> None:
         """A third account sells into everything that stands."""
-        exchange = self.server.exchange
-        exchange.open_account("third")
-        exchange.deposit("third", "BTC", D(100))
-        exchange.place("third", NewOrder(key=key, side=Side.SELL, price=price, amount=amount))
+        self.exchange.open_account("third")
+        self.exchange.deposit("third", "BTC", D(100))
+        self.exchange.place("third", NewOrder(key=key, side=Side.SELL, price=price, amount=amount))
         self.server.flush()
-
-    async def placed(self, instrument: Instrument | None = None, **fields: Any) -> OrderRef:
-        wish = self.request(instrument, **fields)
-        update = await self.session.place(wish)
-        return OrderRef(
-            instrument=wish.instrument, venue_id=update.venue_id, client_id=wish.client_id, algo=update.algo
-        )
-
-    def news(self, ref: OrderRef) -> list[OrderUpdate]:
-        return [row for row in self.ear.orders if ref.client_id in (row.client_id, "") or row.venue_id == ref.venue_id]
-
-    async def reached(self, ref: OrderRef, status: OrderStatus) -> OrderUpdate:
-        def found() -> OrderUpdate | None:
-            mine = [row for row in self.ear.orders if row.client_id == ref.client_id or row.venue_id == ref.venue_id]
-            return mine[-1] if mine and mine[-1].status is status else None
-
-        return await until(found, f"{status}: {self.ear.orders[-3:]}")
 
     def own(self, ref: OrderRef) -> Any:
         """The exchange's own image of an order."""
-        return self.server.exchange.order("trader", ref.client_id)
-
-
-async def made(**options: Any) -> Bench:
-    server = PracticeServer(load("kucoin"), seed=5, **options)
-    await server.start()
-    ear = Ear()
-    session = Session(
-        load("kucoin"), Environment.PRACTICE, hosts=server.hosts, secrets=server.credentials, listener=ear
-    )
-    await session.start()
-    await until(lambda: len(ear.readied) == 2, "both private streams")
-    return Bench(server, session, ear)
+        return self.exchange.order("trader", ref.client_id)
 
 
 @pytest.fixture
-async def crowded() -> AsyncIterator[Bench]:
+async def crowded() -> AsyncIterator[KuCoin]:
     """With a crowd."""
-    found = await made()
-    yield found
-    await found.session.stop()
-    await found.server.stop()
+    async with opened(KuCoin, VENUE, crowd=True) as found:
+        yield found
 
 
 @pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
+async def bench() -> AsyncIterator[KuCoin]:
     """Without a crowd: orders of another account stand around 62,800, and nothing moves by itself."""
-    found = await made(crowd=False)
-    for key, amount in (("spot:BTC-USDT", D("0.3")), ("perp:BTC-USDT", D(300)), ("perp:BTC-USD", D(3000))):
-        for level in range(1, 12):
-            for side, sign in ((Side.BUY, -1), (Side.SELL, 1)):
-                found.rest(key, side, D(62800) + sign * level * D("0.1"), amount)
-    yield found
-    await found.session.stop()
-    await found.server.stop()
+    async with opened(KuCoin, VENUE) as found:
+        for key, amount in zip(KuCoin.NAMES, (D("0.3"), D(300), D(3000)), strict=True):
+            found.surround(key, D(62800), D("0.1"), amount)
+        yield found
 
 
 # Market data
 
 
-async def test_books_are_the_exchanges_own_after_many_updates_of_a_crowd(crowded: Bench) -> None:
+async def test_books_are_the_exchanges_own_after_many_updates_of_a_crowd(crowded: KuCoin) -> None:
     bench = crowded
     pairs = ((bench.spot, "spot:BTC-USDT"), (bench.perp, "perp:BTC-USDT"), (bench.inverse, "perp:BTC-USD"))
     syncs = [bench.watch(instrument) for instrument, _ in pairs]
@@ -194,12 +104,9 @@ async def test_books_are_the_exchanges_own_after_many_updates_of_a_crowd(crowded
         product = bench.practice.spot if instrument is bench.spot else bench.practice.futures
 
         def same(sync: BookSync = sync, key: str = key, product: Any = product) -> bool:
-            image = bench.server.exchange.book(key, 100)
-            if sync.counters.applied < 60 or sync.last_id != product.sequence(key, image.sequence):
+            if sync.counters.applied < 60 or sync.last_id != product.sequence(key, bench.exchange.sequence(key)):
                 return False
-            assert sync.book.top(100) == tuple(
-                [(float(row.price), float(row.size)) for row in side] for side in (image.bids, image.asks)
-            )
+            assert sync.book.top(100) == bench.levels(key, 100)
             return True
 
         await until(same, f"a book of {key} at the exchange's own number")
@@ -208,7 +115,7 @@ async def test_books_are_the_exchanges_own_after_many_updates_of_a_crowd(crowded
     assert all(row.unknown == row.declined == 0 for row in bench.session.health)
 
 
-async def test_every_channel_speaks(crowded: Bench) -> None:
+async def test_every_channel_speaks(crowded: KuCoin) -> None:
     bench = crowded
     for instrument in (bench.spot, bench.perp):
         for channel in (Channel.TRADES, Channel.TOP, Channel.TICKER):
@@ -244,7 +151,7 @@ async def test_every_channel_speaks(crowded: Bench) -> None:
     assert all(row.last and row.high and row.low for _, row in tickers)
 
 
-async def test_symbols_keep_the_old_names_of_coins(bench: Bench) -> None:
+async def test_symbols_keep_the_old_names_of_coins(bench: KuCoin) -> None:
     bsv = bench.session.instruments["kucoin:spot:BSV-USDT"]
     assert bsv.wire == "BCHSV-USDT"
     placed = await bench.placed(bsv, amount=D(1), price=D(10))
@@ -254,12 +161,10 @@ async def test_symbols_keep_the_old_names_of_coins(bench: Bench) -> None:
     assert ("spot", "BSV") in bench.ear.balances
 
 
-async def test_without_a_key_the_book_is_known_to_a_hundred_levels(bench: Bench) -> None:
+async def test_without_a_key_the_book_is_known_to_a_hundred_levels(bench: KuCoin) -> None:
     for level in range(20, 160):
         bench.rest("spot:BTC-USDT", Side.BUY, D(62800) - level, D("0.01"))
-    session = Session(load("kucoin"), Environment.PRACTICE, hosts=bench.server.hosts)
-    await session.start()
-    try:
+    async with bench.house.session(keyed=False) as (session, _):
         spot = session.instruments["kucoin:spot:BTC-USDT"]
         session.subscribe(Channel.BOOK, spot)
         sync = session.sync(spot)
@@ -271,14 +176,12 @@ async def test_without_a_key_the_book_is_known_to_a_hundred_levels(bench: Bench)
         await until(lambda: with_key.live, "the book with a key")
         assert len(with_key.book.bids) == 151
         assert with_key.horizon is None
-    finally:
-        await session.stop()
 
 
 # Orders
 
 
-async def test_every_kind_of_spot_order(bench: Bench) -> None:
+async def test_every_kind_of_spot_order(bench: KuCoin) -> None:
     resting = await bench.placed()
     await bench.reached(resting, OrderStatus.OPEN)
     market = await bench.placed(kind=OrderKind.MARKET, price=None, amount=D("0.05"))
@@ -314,7 +217,7 @@ async def test_every_kind_of_spot_order(bench: Bench) -> None:
     await until(lambda: not bench.server.exchange.open_orders("trader"), "no open order")
 
 
-async def test_every_kind_of_futures_order(bench: Bench) -> None:
+async def test_every_kind_of_futures_order(bench: KuCoin) -> None:
     resting = await bench.placed(bench.perp)
     await bench.reached(resting, OrderStatus.OPEN)
     market = await bench.placed(bench.perp, kind=OrderKind.MARKET, price=None)
@@ -338,15 +241,16 @@ async def test_every_kind_of_futures_order(bench: Bench) -> None:
     assert len(rows) == 6
     await bench.session.cancel_all(bench.perp)
     await until(lambda: not bench.server.exchange.open_orders("trader"), "no open order")
-    await until(lambda: (p := bench.ear.positions.get("XBTUSDTM")) and p.size > 0, "the position")
+    held = bench.exchange.position("trader", "perp:BTC-USDT").size
+    assert held > 0
+    await until(lambda: (p := bench.ear.positions.get("XBTUSDTM")) and p.size == held, "the whole position")
     with pytest.raises(ReduceOnlyRefused):
         await bench.placed(bench.perp, kind=OrderKind.MARKET, price=None, reduce_only=True)
-    size = bench.ear.positions["XBTUSDTM"].size
-    await bench.placed(bench.perp, kind=OrderKind.MARKET, price=None, side=Side.SELL, amount=size, reduce_only=True)
+    await bench.placed(bench.perp, kind=OrderKind.MARKET, price=None, side=Side.SELL, amount=held, reduce_only=True)
     await until(lambda: bench.ear.positions["XBTUSDTM"].size == 0, "the end of the position")
 
 
-async def test_a_stop_that_triggers_goes_on_under_an_id_of_the_other_kind(bench: Bench) -> None:
+async def test_a_stop_that_triggers_goes_on_under_an_id_of_the_other_kind(bench: KuCoin) -> None:
     stop = await bench.placed(
         kind=OrderKind.STOP_LIMIT, side=Side.SELL, trigger=D("62799.5"), price=D(63500), amount=D("0.02")
     )
@@ -364,7 +268,7 @@ async def test_a_stop_that_triggers_goes_on_under_an_id_of_the_other_kind(bench:
     await until(lambda: bench.own(stop).status is OrderStatus.CANCELLED, "the end")
 
 
-async def test_a_part_is_filled_then_the_rest_is_cancelled_and_fees_follow(bench: Bench) -> None:
+async def test_a_part_is_filled_then_the_rest_is_cancelled_and_fees_follow(bench: KuCoin) -> None:
     order = await bench.placed(price=D("62800.1"), amount=D("0.5"))  # 0.3 stand there
     await until(lambda: any(fill.fee is not None for fill in bench.ear.fills), "the fee")
     paid = [fill for fill in bench.ear.fills if fill.fee is not None]
@@ -383,7 +287,7 @@ async def test_a_part_is_filled_then_the_rest_is_cancelled_and_fees_follow(bench
     await until(lambda: bench.ear.balances["spot", "USDT"].total == own_balance.total, "the balance")
 
 
-async def test_a_fee_on_futures_is_looked_up_too(bench: Bench) -> None:
+async def test_a_fee_on_futures_is_looked_up_too(bench: KuCoin) -> None:
     await bench.placed(bench.inverse, kind=OrderKind.MARKET, price=None, amount=D(5000))
     await until(lambda: sum(fill.fee is not None for fill in bench.ear.fills) == 2, "both fees")
     own = {str(fill.size): fill.fee for fill in bench.server.exchange.fills("trader", "perp:BTC-USD")}
@@ -395,7 +299,7 @@ async def test_a_fee_on_futures_is_looked_up_too(bench: Bench) -> None:
     assert bench.inverse.notional(D(50_000), D(5000)) == D("0.1")
 
 
-async def test_an_amended_order_stays_one_order_under_another_id(bench: Bench) -> None:
+async def test_an_amended_order_stays_one_order_under_another_id(bench: KuCoin) -> None:
     order = await bench.placed(price=D("62800.1"), amount=D("0.5"))
     await bench.reached(order, OrderStatus.PARTLY_FILLED)
     seen = len(bench.ear.orders)
@@ -417,7 +321,7 @@ async def test_an_amended_order_stays_one_order_under_another_id(bench: Bench) -
     assert total == D("0.9")
 
 
-async def test_an_amend_whose_answer_is_lost_is_found_by_our_own_id(bench: Bench) -> None:
+async def test_an_amend_whose_answer_is_lost_is_found_by_our_own_id(bench: KuCoin) -> None:
     order = await bench.placed()
     await bench.reached(order, OrderStatus.OPEN)
     bench.server.faults.lose_next.append("cut")
@@ -430,7 +334,7 @@ async def test_an_amend_whose_answer_is_lost_is_found_by_our_own_id(bench: Bench
     assert all(row.status is not OrderStatus.CANCELLED for row in bench.ear.orders[seen:])
 
 
-async def test_futures_cannot_be_amended(bench: Bench) -> None:
+async def test_futures_cannot_be_amended(bench: KuCoin) -> None:
     order = await bench.placed(bench.perp)
     with pytest.raises(NotSupported):
         await bench.session.amend(order, price=D(60001))
@@ -439,7 +343,7 @@ async def test_futures_cannot_be_amended(bench: Bench) -> None:
 @pytest.mark.parametrize("loss", ["503", "cut"])
 @pytest.mark.parametrize("kind", [OrderKind.LIMIT, OrderKind.STOP])
 async def test_an_order_whose_answer_is_lost_is_found_and_never_sent_twice(
-    bench: Bench, loss: str, kind: OrderKind
+    bench: KuCoin, loss: str, kind: OrderKind
 ) -> None:
     fields: dict[str, Any] = {} if kind is OrderKind.LIMIT else {"kind": kind, "trigger": D(63500), "price": None}
     wish = bench.request(**fields)
@@ -455,7 +359,7 @@ async def test_an_order_whose_answer_is_lost_is_found_and_never_sent_twice(
     assert absent.found is Found.NOT_YET
 
 
-async def test_refusals_are_told_apart(bench: Bench) -> None:
+async def test_refusals_are_told_apart(bench: KuCoin) -> None:
     with pytest.raises(InsufficientFunds):
         await bench.placed(amount=D(1000))
     with pytest.raises(BadSize):
@@ -466,7 +370,7 @@ async def test_refusals_are_told_apart(bench: Bench) -> None:
     assert bench.server.exchange.open_orders("trader") == []
 
 
-async def test_an_order_learns_the_margin_mode_from_a_refusal_and_the_next_ones_know_it(bench: Bench) -> None:
+async def test_an_order_learns_the_margin_mode_from_a_refusal_and_the_next_ones_know_it(bench: KuCoin) -> None:
     paths: list[str] = []
     answer = bench.practice.http
 
@@ -483,7 +387,7 @@ async def test_an_order_learns_the_margin_mode_from_a_refusal_and_the_next_ones_
     assert len(bench.server.exchange.open_orders("trader")) == 2
 
 
-async def test_leverage_in_both_margin_modes(bench: Bench) -> None:
+async def test_leverage_in_both_margin_modes(bench: KuCoin) -> None:
     await bench.session.set_leverage(bench.perp, 7)
     assert bench.server.exchange.leverage("trader", "perp:BTC-USDT") == 7
     bench.practice.futures.modes["trader", "perp:BTC-USD"] = "ISOLATED"
@@ -492,9 +396,9 @@ async def test_leverage_in_both_margin_modes(bench: Bench) -> None:
     assert bench.server.exchange.leverage("trader", "perp:BTC-USD") == 3
 
 
-async def test_the_dead_mans_switch_of_the_venue(bench: Bench) -> None:
+async def test_the_dead_mans_switch_of_the_venue(bench: KuCoin) -> None:
     await bench.placed()
-    family = load("kucoin").family("spot")
+    family = VENUE.family("spot")
     await bench.session.dead_man(bench.spot, 10, family)
     await bench.session.dead_man(bench.spot, 0, family)
     bench.server.advance(bench.server._now_ms() + 11_000)
@@ -507,7 +411,7 @@ async def test_the_dead_mans_switch_of_the_venue(bench: Bench) -> None:
 # Accounts and connections
 
 
-async def test_balances_of_both_products_and_a_hint_at_none(bench: Bench) -> None:
+async def test_balances_of_both_products_and_a_hint_at_none(bench: KuCoin) -> None:
     held = {(family, row.asset): row for family, row in await bench.session.balances()}
     assert held["spot", "USDT"].total == bench.server.exchange.balance("trader", "USDT").total
     assert held["futures", "USDT"].total == bench.server.exchange.balance("trader", "USDT", Wallet.MARGIN).total
@@ -519,12 +423,12 @@ async def test_balances_of_both_products_and_a_hint_at_none(bench: Bench) -> Non
     assert usdt.held == D("0.01") * 60000 * D("1.001")
 
 
-async def test_a_cut_is_told_and_healed_with_tokens_anew(bench: Bench) -> None:
+async def test_a_cut_is_told_and_healed_with_tokens_anew(bench: KuCoin) -> None:
     sync = bench.watch(bench.spot)
     await until(lambda: sync.live, "the book")
     tokens = len(bench.practice._tokens)
-    assert await bench.server.cut() == 3
-    await until(lambda: len(bench.ear.losses) == 2, "both losses")
+    assert await bench.cut() == 3
+    assert len(bench.ear.losses) == 2
     order = await bench.placed()  # while the streams are away
     await until(lambda: len(bench.ear.readied) == 4, "both streams again")
     await until(lambda: sync.live, "the book again")
@@ -534,17 +438,17 @@ async def test_a_cut_is_told_and_healed_with_tokens_anew(bench: Bench) -> None:
     await bench.reached(order, OrderStatus.FILLED)
 
 
-async def test_tokens_that_end_are_replaced(bench: Bench) -> None:
+async def test_tokens_that_end_are_replaced(bench: KuCoin) -> None:
     sync = bench.watch(bench.spot)
     await until(lambda: sync.live, "the book")
     assert bench.practice.expire()
     bench.server.advance(bench.server._now_ms())
     await until(lambda: len(bench.ear.readied) == 4, "both streams again")
     await until(lambda: sync.live and sync.counters.resyncs == 1, "the book again")
-    assert any("token is expired" in why for why in bench.ear.losses)
+    assert any("token is expired" in loss.why for loss in bench.ear.losses)
 
 
-async def test_a_client_that_does_not_beat_is_thrown_out_and_ours_beats(bench: Bench) -> None:
+async def test_a_client_that_does_not_beat_is_thrown_out_and_ours_beats(bench: KuCoin) -> None:
     for socket in bench.practice.spot.sockets:
         socket._heard_at -= 61_000
     bench.server.advance(bench.server._now_ms())
@@ -555,102 +459,53 @@ async def test_a_client_that_does_not_beat_is_thrown_out_and_ours_beats(bench: B
 
 
 async def test_a_unified_account_is_refused_with_its_reason() -> None:
-    server = PracticeServer(load("kucoin"), seed=5, crowd=False)
-    practice: Any = server.practice
-    practice.unified = True
-    await server.start()
-    ear = Ear()
-    session = Session(
-        load("kucoin"), Environment.PRACTICE, hosts=server.hosts, secrets=server.credentials, listener=ear
-    )
-    await session.start()
-    try:
-        await until(lambda: session.problem, "the reason")
-        assert "Unified Trading Account" in session.problem
-        assert ear.readied == []
-        with pytest.raises(PermissionDenied):
-            await session.place(
-                OrderRequest(
-                    client_id="fa-1",
-                    instrument=session.instruments["kucoin:spot:BTC-USDT"],
-                    side=Side.BUY,
-                    kind=OrderKind.LIMIT,
-                    amount=D(1),
-                    price=D(1000),
-                )
-            )
-    finally:
-        await session.stop()
-        await server.stop()
+    async with served(VENUE) as house:
+        house.practice.unified = True
+        async with house.session() as (session, ear):
+            await until(lambda: session.problem, "the reason")
+            assert "Unified Trading Account" in session.problem
+            assert ear.readied == []
+            with pytest.raises(PermissionDenied):
+                await KuCoin(house, session, ear).place(amount=D(1), price=D(1000))
 
 
 async def test_a_key_without_futures_trades_spot() -> None:
-    server = PracticeServer(load("kucoin"), seed=5, crowd=False)
-    practice: Any = server.practice
-    practice.permission = "General,Spot"
-    await server.start()
-    ear = Ear()
-    session = Session(
-        load("kucoin"), Environment.PRACTICE, hosts=server.hosts, secrets=server.credentials, listener=ear
-    )
-    await session.start()
-    try:
-        await until(lambda: ear.readied == ["spot"] and "futures" in session.absent, "spot alone")
-        assert "Futures" in session.absent["futures"]
-    finally:
-        await session.stop()
-        await server.stop()
+    async with served(VENUE) as house:
+        house.practice.permission = "General,Spot"
+        async with house.session() as (session, ear):
+            await until(lambda: ear.readied == ["spot"] and "futures" in session.absent, "spot alone")
+            assert "Futures" in session.absent["futures"]
 
 
 async def test_a_wrong_passphrase_is_told_at_once() -> None:
-    server = PracticeServer(load("kucoin"), seed=5, crowd=False)
-    await server.start()
-    ear = Ear()
-    secrets = {**server.credentials, "passphrase": "wrong"}
-    session = Session(load("kucoin"), Environment.PRACTICE, hosts=server.hosts, secrets=secrets, listener=ear)
-    await session.start()
-    try:
-        await until(lambda: session.problem, "the reason")
-        assert "KC-API-PASSPHRASE" in session.problem
-        assert ear.losses
-    finally:
-        await session.stop()
-        await server.stop()
+    async with served(VENUE) as house:
+        secrets = {**house.server.credentials, "passphrase": "wrong"}
+        async with house.session(secrets=secrets) as (session, ear):
+            await until(lambda: session.problem, "the reason")
+            assert "KC-API-PASSPHRASE" in session.problem
+            assert ear.losses
 
 
 async def test_a_recording_holds_no_token_names_real_hosts_and_replays(tmp_path: Path) -> None:
-    server = PracticeServer(load("kucoin"), seed=5)
-    await server.start()
     path = tmp_path / "kucoin.zst"
-    recorder = Recorder(path, server.credentials.values())
-    ear = Ear()
-    session = Session(
-        load("kucoin"),
-        Environment.PRACTICE,
-        hosts=server.hosts,
-        secrets=server.credentials,
-        listener=ear,
-        recorder=recorder,
-    )
-    await session.start()
-    await until(lambda: len(ear.readied) == 2, "both private streams")
-    spot = session.instruments["kucoin:spot:BTC-USDT"]
-    session.subscribe(Channel.BOOK, spot)
-    session.subscribe(Channel.TOP, spot)
-    sync = session.sync(spot)
-    assert sync is not None
-    await until(lambda: sync.counters.applied > 60, "updates")
-    await session.stop()
-    practice: Any = server.practice
-    tokens = list(practice._tokens)
-    await server.stop()
+    async with served(VENUE, crowd=True) as house:
+        secrets = house.server.credentials
+        async with house.session(recorder=Recorder(path, secrets.values())) as (session, ear):
+            await until(lambda: len(ear.readied) == 2, "both private streams")
+            spot = session.instruments["kucoin:spot:BTC-USDT"]
+            session.subscribe(Channel.BOOK, spot)
+            session.subscribe(Channel.TOP, spot)
+            sync = session.sync(spot)
+            assert sync is not None
+            await until(lambda: sync.counters.applied > 60, "updates")
+        tokens = list(house.practice._tokens)
     rows = list(read(path))
     text = "\n".join(f"{row.url} {row.data}" for row in rows)
     assert not any(token in text for token in tokens)
-    assert not any(secret in text for secret in server.credentials.values())
+    assert not any(secret in text for secret in secrets.values())
     assert "127.0.0.1" not in "".join(row.url for row in rows)
     assert {row.url for row in rows if row.dir == "in"} >= {"wss://ws-api-spot.kucoin.com/"}
-    report = replay(path, load("kucoin"))
+    report = replay(path, VENUE)
     book = report.books["kucoin:spot:BTC-USDT"]
     assert (book.gaps, book.tops_compared, book.tops_equal) == (0, book.tops_equal, book.tops_compared)
     assert book.tops_compared > 0
