@@ -130,15 +130,15 @@ def test_what_is_grave_stays_on_the_screen_until_it_can_be_read(
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         terminal.journal.problem = "The order journal cannot be written."
-        window._say("danger", terminal.journal.problem)
-        window._say("info", "Binance practice: nothing was missed.")
-        assert window._notices.text() == terminal.journal.problem
-        window._refresh_bars()
-        assert "not writable" in window._lines["journal"].text()
+        window.notices.say("danger", terminal.journal.problem)
+        window.notices.say("info", "Binance practice: nothing was missed.")
+        assert window.notices.text() == terminal.journal.problem
+        window.refresh_bars()
+        assert "not writable" in window.status.lines["journal"].text()
         terminal.journal.problem = ""
-        window._said_at -= 60
-        window._say("info", "Binance practice: nothing was missed.")
-        assert window._notices.text() == "Binance practice: nothing was missed."
+        window.notices.said_at -= 60
+        window.notices.say("info", "Binance practice: nothing was missed.")
+        assert window.notices.text() == "Binance practice: nothing was missed."
 
     play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))
 
@@ -179,7 +179,7 @@ def test_a_panel_that_is_opened_in_another_workspace_has_its_title(
     async def scenario(terminal: Terminal, window: Window) -> None:
         window.show_workspace("Connectors")
         window.open_panel("journal")
-        dock = window._docks["journal"]
+        dock = window.workspaces.docks["journal"]
         await until(lambda: dock.isVisible() and dock.tabWidget().isVisible(), "the panel under its title")
 
     play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))

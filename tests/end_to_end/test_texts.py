@@ -20,7 +20,8 @@ from ui import panels
 from ui.panel import Painted, Panel
 from ui.theme import Theme
 from ui.widgets import figures
-from ui.window import WORKSPACES, Window
+from ui.window import Window
+from ui.workspaces import WORKSPACES
 
 BUFFER = 100_000.0
 PAINTED = ("depth", "ladder", "tape", "watchlist")

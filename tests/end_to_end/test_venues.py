@@ -70,7 +70,7 @@ def test_each_venue_is_opened_from_the_browser_and_trades_by_click(
             feed = window.feed
             assert feed is not None
             assert feed.account is account
-            assert account.venue.name in window._badge.text()
+            assert account.venue.name in window.strip.badge.text()
             ticket_offers_what_the_family_has(window, account)
             window.show_instrument(feed.instrument.key, Environment.PRACTICE)
             await until(lambda: window.feed is not None and window.feed.sync.live, "the book again")
@@ -227,7 +227,7 @@ def test_accounts_watchlist_and_layout_come_back_after_a_restart(
     async def first(terminal: Terminal, window: Window) -> None:
         await ready(terminal, window)
         await practise(terminal, window, others[0])
-        window._docks["tape"].toggleView(False)
+        window.workspaces.docks["tape"].toggleView(False)
         kept["watched"] = window.watchlist.keys
 
     async def second(terminal: Terminal, window: Window) -> None:
@@ -235,8 +235,8 @@ def test_accounts_watchlist_and_layout_come_back_after_a_restart(
         assert set(accounts) == {"binance:practice", f"{others[0]}:practice"}
         await until(lambda: all(account.state is AccountState.READY for account in accounts.values()), "both accounts")
         assert sorted(window.watchlist.keys) == sorted(kept["watched"])
-        assert window._docks["tape"].isClosed()
-        assert not window._docks["ladder"].isClosed()
+        assert window.workspaces.docks["tape"].isClosed()
+        assert not window.workspaces.docks["ladder"].isClosed()
 
     play(loop, tmp_path, monkeypatch, first)
     play(loop, tmp_path, monkeypatch, second)
@@ -252,10 +252,10 @@ def test_a_broken_saved_layout_is_replaced_and_kept_aside(
     async def look(terminal: Terminal, window: Window) -> None:
         aside = list(terminal.settings.config.glob("layout-Trade.broken-*"))
         assert [path.read_text(encoding="utf-8") for path in aside] == [broken]
-        assert "broken" in window._notices.text()
-        assert aside[0].name in window._notices.text()
+        assert "broken" in window.notices.text()
+        assert aside[0].name in window.notices.text()
         for panel_id in ("depth", "ladder", "ticket", "watchlist"):
-            assert window._docks[panel_id].isVisible()
+            assert window.workspaces.docks[panel_id].isVisible()
 
     play(loop, tmp_path, monkeypatch, spoil)
     path = tmp_path / "config" / "settings.json"

@@ -26,7 +26,7 @@ def test_first_start_click_fill_and_cancel(loop: QEventLoop, tmp_path: Path, mon
 
     async def scenario(terminal: Terminal, window: Window) -> None:
         await ready(terminal, window)
-        assert window._badge.text().startswith("PRACTICE")
+        assert window.strip.badge.text().startswith("PRACTICE")
         feed = window.feed
         assert feed is not None
         assert feed.instrument.key == "binance:spot:BTC-USDT"
@@ -196,7 +196,7 @@ def test_a_recording_is_shown_like_live_data(
         report = source.report
         assert sum(book.gaps for book in report.books.values()) == 0
         assert report.not_understood == 0
-        assert window._badge.text().startswith("REPLAY")
+        assert window.strip.badge.text().startswith("REPLAY")
         assert not terminal.accounts.focus.can_trade  # ty: ignore[missing-union-attribute] - as above
 
     path = venues_dir / "binance" / "session-spot-2021-10-12.jsonl.gz"

@@ -35,6 +35,7 @@ from ui.panel import Panel
 from ui.panels.blotter import STATE_SHAPES, STATE_WORDS, account_name
 from ui.theme import Theme
 from ui.widgets.figures import DASH, figure
+from ui.widgets.style import mark
 from ui.widgets.tables import Column, RowTable
 
 if TYPE_CHECKING:
@@ -298,9 +299,7 @@ class JournalPanel(Panel):
     def _say(self, text: str, *, danger: bool = False, counts: bool = False) -> None:
         self._failed = danger
         self.words.setProperty("counts", counts)
-        self.words.setProperty("role", "danger" if danger else "caption")
-        self.words.style().unpolish(self.words)
-        self.words.style().polish(self.words)
+        mark(self.words, "role", "danger" if danger else "caption")
         self.words.setStyleSheet(f"color: {self.theme.hex('danger')}" if danger else "")
         self.words.setText(text)
 

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButto
 
 from ui.theme import Theme
 from ui.widgets.figures import THIN
+from ui.widgets.style import mark
 
 
 class _Edit(QLineEdit):
@@ -60,7 +61,7 @@ class NumberField(QFrame):
         self.edit.setMinimumWidth(40)
         self.edit.textEdited.connect(lambda _: self.edited.emit())
         self.edit.stepped.connect(self._step)
-        self.edit.focused.connect(lambda here: self._mark("focused", here))
+        self.edit.focused.connect(lambda here: mark(self, "focused", here))
         self.unit = QLabel()
         self.unit.setProperty("role", "caption")
         less, more = QPushButton("−"), QPushButton("+")
@@ -97,13 +98,7 @@ class NumberField(QFrame):
 
     def set_problem(self, problem: bool) -> None:
         """Outline it."""
-        self._mark("problem", problem)
-
-    def _mark(self, name: str, value: bool) -> None:
-        if bool(self.property(name)) != value:
-            self.setProperty(name, value)
-            self.style().unpolish(self)
-            self.style().polish(self)
+        mark(self, "problem", problem)
 
     def _step(self, count: int) -> None:
         value = self.value if self.value is not None else Decimal(0)
