@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from connectors.bitmex.practice_rows import ACCOUNTS, CURRENCIES, Rows, encode, stamp, symbol_of
+from connectors.bitmex.practice_terms import ApiError
 from connectors.contract import UNREADABLE
 from connectors.model import OrderStatus
 from connectors.practice.connection import JsonConnection
@@ -62,16 +63,6 @@ class Owner(Protocol):
     def is_cross(self, account: str, key: str) -> bool:
         """Whether the position shares its margin."""
         ...
-
-
-class ApiError(Exception):
-    """An error message of the venue with its HTTP status."""
-
-    def __init__(self, status: int, text: str, name: str = "HTTPError") -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
-        self.name = name
 
 
 class _Levels:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from connectors.bitmex.practice_stream import ApiError
+from connectors.bitmex.practice_keys import Gate
+from connectors.bitmex.practice_terms import ApiError
 from connectors.bitmex.signing import read_json
 from connectors.catalogue import load
 from connectors.contract import Answer, Channel, Environment, Found, Page
@@ -36,7 +37,6 @@ from connectors.model import (
     Trade,
 )
 from connectors.practice.protocol import HttpAnswer, json_answer
-from connectors.practice.server import PracticeServer
 from connectors.practice.terms import BookLevel, NewOrder, TriggerOn, Wallet
 from connectors.runtime.record import Recorder, read
 from connectors.runtime.replay import replay
@@ -276,12 +276,11 @@ async def test_a_clock_that_is_wrong_is_corrected_and_the_request_signed_anew() 
 
 async def test_the_eleventh_order_of_a_second_is_refused_with_the_time_to_wait() -> None:
     """Asked of the venue's end directly: a session paces itself before it comes to that."""
-    server = PracticeServer(VENUE, crowd=False)
-    practice: Any = server.practice
+    gate = Gate()
     for _ in range(10):
-        practice._count("trader", orders=True)
+        gate.count("trader", 0, orders=True, limited=True)
     with pytest.raises(ApiError) as refused:
-        practice._count("trader", orders=True)
+        gate.count("trader", 0, orders=True, limited=True)
     body = json_answer({"error": {"message": refused.value.text, "name": refused.value.name}}, refused.value.status)
     with pytest.raises(RateLimited) as told:
         read_json(Answer(body.status, body.body))
