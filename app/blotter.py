@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+CANCEL_WANTED, CANCEL_CUT_OFF = "cancel_wanted", "cancel_cut_off"  # lines of the journal beside the events
 PARKED = 200  # events kept for orders whose venue id is not known yet
 
 
@@ -82,6 +83,7 @@ class Blotter(QObject):
         self._parked: deque[tuple[str, str, OrderUpdate | Fill]] = deque(maxlen=PARKED)
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._cut_off: set[str] = set()  # orders that were being changed when the last run ended
+        self._uncancelled: set[str] = set()  # orders that were being cancelled when the last run ended
 
     async def load(self) -> None:
         """Take up the orders whose end was not seen. They are in doubt until their venue has told."""
@@ -320,9 +322,11 @@ class Blotter(QObject):
         for known in (*order.earlier, *order.offered):
             self._by_client[order.account, known] = order
         words = "Fathom ended before its end was seen; asking as soon as the account is connected."
-        asked = [what for _, what, _, _ in record.events if what in (Event.CANCEL_ASKED, Event.CANCEL_REFUSED)]
-        if asked[-1:] == [Event.CANCEL_ASKED]:
-            words += " You had asked to cancel it; do so again if it still stands."
+        steps = (Event.CANCEL_ASKED, Event.CANCEL_REFUSED, CANCEL_WANTED, CANCEL_CUT_OFF)
+        asked = [what for _, what, _, _ in record.events if what in steps]
+        if asked and asked[-1] in (Event.CANCEL_ASKED, CANCEL_WANTED):
+            words += " You had asked to cancel it; whether that arrived is not known."
+            self._uncancelled.add(order.id)
         changes = (Event.AMEND_ASKED, Event.AMEND_DONE, Event.AMEND_REFUSED, "replaced")
         if [what for _, what, _, _ in record.events if what in changes][-1:] == [Event.AMEND_ASKED]:
             words += " It was being changed."
@@ -392,6 +396,11 @@ class Blotter(QObject):
 
     def changed(self, order: Order) -> None:
         """Tell everybody who looks at this order."""
+        if order.id in self._uncancelled and order.state is not OrderState.UNKNOWN:
+            self._uncancelled.discard(order.id)
+            if not order.is_final and not order.cancel_wanted:
+                self._say_cut_off(order)
+                return
         if order.id in self._cut_off and order.state is not OrderState.UNKNOWN:
             self._cut_off.discard(order.id)
             if order.state is OrderState.CANCELLED:
@@ -401,6 +410,21 @@ class Blotter(QObject):
                 return
         self.nudge(order.id)
         self.order_changed.emit(order.id)
+
+    def _say_cut_off(self, order: Order) -> None:
+        """Its cancel was asked for in an earlier run, and it stands: that is for the trader to decide."""
+        text = "The cancel that you asked for was cut off by the end of Fathom. It still stands; cancel it again."
+        self.note(order, CANCEL_CUT_OFF, {"text": text})
+        self.say(order, text)
+        self.tell("danger", f"{order_name(order)}: {text}", order)
+
+    def want_cancel(self, order: Order) -> None:
+        """The trader wants it cancelled; that is written down whatever state it is in."""
+        if order.state is OrderState.UNKNOWN and not order.cancel_wanted:
+            self.note(order, CANCEL_WANTED, {"text": "A cancel is wanted as soon as it is found."})
+        order.cancel_wanted = True
+        if order.state is not OrderState.UNKNOWN:
+            self.happen(order, Event.CANCEL_ASKED)
 
     def tell(self, level: str, text: str, order: Order | None = None, account: str = "") -> None:
         """Words for the trader, and for the log."""

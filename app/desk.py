@@ -138,6 +138,8 @@ class Desk(QObject):
         for order in list(self.orders.values()):
             if order.state is OrderState.UNKNOWN:
                 self.run(self._inquiry.settle(order), f"settle {order.id}")
+        with contextlib.suppress(JournalUnavailable):
+            self.killing.take_up(await self.journal.cut_off_kills())
         self.run(self._watch_clock(), "watch the clock")
 
     async def _watch_clock(self) -> None:
@@ -266,12 +268,11 @@ class Desk(QObject):
         order = self.orders[order_id]
         if order.is_final:
             return
-        order.cancel_wanted = True
         if order.id in self._cancelling:
+            order.cancel_wanted = True
             self._blotter.nudge(order.id)
             return
-        if order.state is not OrderState.UNKNOWN:
-            self._blotter.happen(order, Event.CANCEL_ASKED)
+        self._blotter.want_cancel(order)
         self._cancelling.add(order.id)
         self.run(self._cancel(order), f"cancel {order_id}")
 
@@ -325,6 +326,11 @@ class Desk(QObject):
         """Disarm, cancel everything everywhere, go on until each venue confirms; returns what was confirmed by account."""
         self.disarm()
         return await self.killing.press()
+
+    async def go_on_killing(self) -> dict[str, str]:
+        """Disarm, and go on with a kill that the end of an earlier run cut off; returns as `kill`."""
+        self.disarm()
+        return await self.killing.go_on()
 
     def ask_now(self, order_id: str) -> None:
         """Ask about an order in doubt, or one that is cancelling, without waiting for the next turn."""
@@ -689,6 +695,8 @@ class Desk(QObject):
             return self._blotter.journal.problem
         if not account.can_trade:
             return account.words or f"{account.name} is not connected."
+        if any(line.account == account.id for line in self.killing.cut_off):
+            return f"A kill at {account.name} was cut off by the end of Fathom: go on with it or leave it first."
         if self.killing.covers(account.id, now_ms()):
             return f"Everything at {account.name} is being cancelled; orders can be sent when it has confirmed."
         if account.id not in self._inquiry.reconciled:

@@ -33,6 +33,7 @@ from app.journal_file import CannotWrite, open_to_read, open_to_write
 from app.journal_rows import (
     FillRecord,
     Intent,
+    KillStep,
     Note,
     Record,
     insert_client_id,
@@ -235,6 +236,13 @@ class Journal:
         """Lines about accounts and the program, the latest first."""
         query = "SELECT time, account, what, text FROM notes ORDER BY seq DESC LIMIT ?"
         return await self.read(lambda db: [Note(*row) for row in db.execute(query, (limit,))])
+
+    async def cut_off_kills(self) -> dict[str, int]:
+        """Accounts at which a kill was begun and is neither confirmed nor left, with when it was pressed in ms."""
+        query = "SELECT account, what, time FROM notes WHERE what IN (?, ?, ?) ORDER BY seq"
+        steps = await self.read(lambda db: db.execute(query, tuple(KillStep)).fetchall())
+        last = {account: (what, time) for account, what, time in steps}
+        return {account: time for account, (what, time) in last.items() if what == KillStep.PRESSED}
 
     async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run a query in the reading thread. Raises JournalUnavailable where nothing can be read."""

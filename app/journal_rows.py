@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 
@@ -56,6 +57,14 @@ class Note:
     account: str
     what: str
     text: str
+
+
+class KillStep(StrEnum):
+    """Notes about a kill at an account. One that was pressed and has no end was cut off by the end of the program."""
+
+    PRESSED = "kill pressed"
+    CONFIRMED = "kill confirmed"
+    LEFT = "kill left"  # the trader did not want to go on with it
 
 
 def insert_intent(db: sqlite3.Connection, intent: Intent) -> None:

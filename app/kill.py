@@ -3,6 +3,10 @@
 It asks nobody: no guard, no limit, no arming. It cancels what the venues list, whoever placed it, first with the venue's own
 cancel-all, then one by one. A venue that cannot be reached is tried until it can; the others do not wait for it. An account
 counts as confirmed only when its lists are empty, no order of ours is still on its way to it and none is in doubt there.
+
+Beginning and end at each account are in the journal. What the end of the program cut off stands in the report at the next
+start until the trader goes on with it or leaves it; until then nothing is sent there, and nothing is cancelled unasked: other
+orders may have been placed since.
 """
 
 from __future__ import annotations
@@ -18,8 +22,7 @@ from PySide6.QtCore import QObject, Signal
 from app.accounts import AccountState
 from app.blotter import Blotter, now_ms
 from app.inquiry import Inquiry
-from app.journal_rows import Note
-from app.orders import Event, OrderState
+from app.journal_rows import KillStep, Note
 from connectors.errors import NothingToChange, NotSupported, OrderNotFound, VenueError
 from connectors.model import OrderRef, OrderUpdate, Side
 
@@ -36,6 +39,7 @@ class Round(StrEnum):
     CANCELLING = "cancelling"
     UNREACHABLE = "unreachable"  # trying on
     CONFIRMED = "confirmed"
+    CUT_OFF = "cut off"  # by the end of an earlier run; waits for the trader
 
 
 @dataclass(slots=True)
@@ -67,8 +71,37 @@ class Kill(QObject):
 
     @property
     def active(self) -> bool:
-        """Whether any venue has not confirmed."""
-        return any(line.state is not Round.CONFIRMED for line in self.lines.values())
+        """Whether it goes on at any venue that has not confirmed."""
+        return any(line.state in (Round.CANCELLING, Round.UNREACHABLE) for line in self.lines.values())
+
+    @property
+    def cut_off(self) -> list[KillLine]:
+        """Accounts at which an earlier run did not get to the end."""
+        return [line for line in self.lines.values() if line.state is Round.CUT_OFF]
+
+    def take_up(self, pressed: dict[str, int]) -> None:
+        """Accounts at which an earlier run did not get to the end, with when it was pressed."""
+        for account_id, moment in sorted(pressed.items()):
+            text = "Fathom ended before it confirmed"
+            self.lines[account_id] = KillLine(account_id, account_id.replace(":", " "), Round.CUT_OFF, text)
+            self.pressed_at = max(self.pressed_at, min(moment, now_ms()))
+        if pressed:
+            names = ", ".join(line.name for line in self.cut_off)
+            text = f"Fathom ended while everything was being cancelled; not confirmed: {names}."
+            self._blotter.tell("danger", f"{text} Go on with it or leave it; until then nothing is sent there.")
+            self.changed.emit()
+
+    def leave(self) -> None:
+        """The trader does not want to go on with what was cut off."""
+        for line in self.cut_off:
+            del self.lines[line.account]
+            self._note(line.account, KillStep.LEFT, "what an earlier run had not confirmed is left as it is")
+        self.changed.emit()
+
+    async def go_on(self) -> dict[str, str]:
+        """Cancel everything at the accounts at which an earlier run did not get to the end; returns as `press`."""
+        self.pressed_at = now_ms()
+        return await self._begin({line.account for line in self.cut_off})
 
     def covers(self, account_id: str, asked: int) -> bool:
         """Whether what was asked for at an account at `asked` (`now_ms`) may not leave any more."""
@@ -79,15 +112,23 @@ class Kill(QObject):
     async def press(self) -> dict[str, str]:
         """Cancel everything; returns what was confirmed, by account, when all have. Pressed again: try at once."""
         self.pressed_at = now_ms()
-        for account_id in sorted(self._unfinished() - self._accounts.accounts.keys()):
-            line = KillLine(account_id, account_id.replace(":", " "), Round.UNREACHABLE)
-            line.text = "is not in this build: cancel its orders at the venue itself"
-            self.lines[account_id] = line
-        for account in self._concerned():
-            task = self._tasks.get(account.id)
-            if task is None or task.done():
-                self.lines[account.id] = KillLine(account.id, account.name)
-                self._tasks[account.id] = asyncio.ensure_future(self._go_on(account))
+        cut_off = {line.account for line in self.cut_off}
+        return await self._begin(cut_off | self._unfinished() | {account.id for account in self._keyed()})
+
+    async def _begin(self, wanted: set[str]) -> dict[str, str]:
+        for account_id in sorted(wanted):
+            task = self._tasks.get(account_id)
+            if task is not None and not task.done():
+                continue
+            account = self._accounts.accounts.get(account_id)
+            self._note(account_id, KillStep.PRESSED, "cancelling everything")
+            if account is None:
+                line = KillLine(account_id, account_id.replace(":", " "), Round.UNREACHABLE)
+                line.text = "is not in this build: cancel its orders at the venue itself"
+                self.lines[account_id] = line
+            else:
+                self.lines[account_id] = KillLine(account_id, account.name)
+                self._tasks[account_id] = asyncio.ensure_future(self._go_on(account))
         self._again.set()
         self._again.clear()
         self.changed.emit()
@@ -100,12 +141,11 @@ class Kill(QObject):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def _concerned(self) -> list[Account]:
-        """Accounts that can hold orders: those with a key, and those whose orders are not known to be over."""
-        unfinished = self._unfinished()
-        return [account for account in self._accounts.accounts.values() if account.keyed or account.id in unfinished]
+    def _keyed(self) -> list[Account]:
+        return [account for account in self._accounts.accounts.values() if account.keyed]
 
     def _unfinished(self) -> set[str]:
+        """Accounts whose orders are not known to be over, whatever can be reached."""
         return {order.account for order in self._blotter.orders.values() if not order.is_final}
 
     async def _go_on(self, account: Account) -> None:
@@ -122,6 +162,7 @@ class Kill(QObject):
                 done, line.state, line.text = False, Round.UNREACHABLE, f"an error on this side ({error!r}); trying on"
             if done:
                 line.state, line.left, line.text = Round.CONFIRMED, 0, "confirms: no open order"
+                self._note(account.id, KillStep.CONFIRMED, line.text)
                 self._tell("info", account, f"{account.name} confirms: no open order.")
                 return
             if line.rounds == 1 or line.rounds % 10 == 0:
@@ -132,6 +173,10 @@ class Kill(QObject):
             except TimeoutError:
                 pass
 
+    def _note(self, account_id: str, step: KillStep, text: str) -> None:
+        """What is found again at the next start."""
+        self._blotter.journal.note(Note(now_ms(), account_id, step, text))
+
     def _tell(self, level: str, account: Account, text: str) -> None:
         self._blotter.tell(level, text, account=account.id)
         self._blotter.journal.note(Note(now_ms(), account.id, "kill", text))
@@ -141,9 +186,7 @@ class Kill(QObject):
         """The rows say at once what is wanted."""
         for order in list(self._blotter.orders.values()):
             if order.account == account.id and not order.is_final:
-                order.cancel_wanted = True
-                if order.state is not OrderState.UNKNOWN:
-                    self._blotter.happen(order, Event.CANCEL_ASKED)
+                self._blotter.want_cancel(order)
 
     async def _round(self, account: Account, line: KillLine) -> bool:
         """One round; True when the venue has confirmed. Raises VenueError."""

@@ -12,6 +12,8 @@ from qasync import QEventLoop
 
 from app.accounts import AccountState
 from app.desk import Draft, Order, OrderState
+from app.journal import Journal
+from app.journal_rows import KillStep, Note
 from app.kill import Round
 from app.settings import Settings
 from app.terminal import Terminal, wanted_accounts
@@ -219,3 +221,24 @@ def test_an_account_that_cannot_be_reached_says_when_it_is_tried_again_and_can_b
         await until(lambda: panel.start.text() == "Start" and not panel.start.isEnabled(), "the usual button")
 
     play(loop, tmp_path, monkeypatch, scenario, prepare=nobody)
+
+
+def test_a_kill_that_an_earlier_run_did_not_end_is_shown_at_the_start(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "data" / "journal.sqlite")
+    journal.note(Note(1_790_000_000_000, "binance:practice", KillStep.PRESSED, "cancelling everything"))
+    journal.close()
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        report = window.kill_report
+        await until(report.isVisible, "the report")
+        assert "cut off" in report.head.text()
+        assert report.close_.text() == "Leave it"
+        await ready(terminal, window)
+        assert report.again.text() == "Go on cancelling"
+        QTest.mouseClick(report.again, Qt.MouseButton.LeftButton)
+        await until(lambda: "1 of 1 confirmed" in report.head.text(), "the confirmation")
+        assert report.close_.text() == "Hide"
+
+    play(loop, tmp_path, monkeypatch, scenario)

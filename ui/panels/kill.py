@@ -14,13 +14,16 @@ from ui.theme import Theme
 if TYPE_CHECKING:
     from app.desk import Desk
 
-GLYPHS = {Round.CANCELLING: "◐", Round.UNREACHABLE: "◆", Round.CONFIRMED: "●"}
-TONES = {Round.CANCELLING: "text.primary", Round.UNREACHABLE: "warn", Round.CONFIRMED: "buy"}
+GLYPHS = {Round.CANCELLING: "◐", Round.UNREACHABLE: "◆", Round.CONFIRMED: "●", Round.CUT_OFF: "◆"}
+TONES = {Round.CANCELLING: "text.primary", Round.UNREACHABLE: "warn", Round.CONFIRMED: "buy", Round.CUT_OFF: "warn"}
 WIDTH = 560
 
 
 class KillReport(QFrame):
-    """Floats over the window from the moment the switch is pressed; can be hidden when all have confirmed."""
+    """Floats over the window from the moment the switch is pressed; can be hidden when all have confirmed.
+
+    One that an earlier run did not get to the end of is shown at the start, to go on with or to leave.
+    """
 
     def __init__(self, theme: Theme, desk: Desk, parent: QWidget) -> None:
         super().__init__(parent)
@@ -32,7 +35,7 @@ class KillReport(QFrame):
         self.head.setProperty("role", "large")
         self.again, self.close_ = QPushButton("Try now"), QPushButton("Hide")
         self.again.clicked.connect(lambda _: desk.run(self._press(), "kill"))
-        self.close_.clicked.connect(lambda _: self.hide())
+        self.close_.clicked.connect(lambda _: self._leave())
         top = QHBoxLayout()
         top.addWidget(self.head, 1)
         top.addWidget(self.again)
@@ -52,9 +55,15 @@ class KillReport(QFrame):
         self.hide()
         parent.installEventFilter(self)
         desk.killing.changed.connect(self.refresh)
+        self.refresh()
 
     async def _press(self) -> None:
-        await self.desk.kill()
+        await (self.desk.go_on_killing() if self.desk.killing.cut_off else self.desk.kill())
+
+    def _leave(self) -> None:
+        self.hide()
+        if self.desk.killing.cut_off:
+            self.desk.killing.leave()
 
     def refresh(self) -> None:
         """Say how far it is."""
@@ -71,11 +80,14 @@ class KillReport(QFrame):
         confirmed = sum(line.state is Round.CONFIRMED for line in killing.lines.values())
         whole = len(killing.lines)
         words = f"{confirmed} of {whole} confirmed" if whole else "no account is connected with a key"
-        self.head.setText(f"Kill, {seconds // 60}:{seconds % 60:02} ago: {words}")
-        self.again.setVisible(killing.active)
-        self.close_.setText("Hide, go on trying" if killing.active else "Hide")
+        cut_off = bool(killing.cut_off)
+        what = "A kill was cut off, pressed" if cut_off else "Kill,"
+        self.head.setText(f"{what} {seconds // 60}:{seconds % 60:02} ago: {words}")
+        self.again.setVisible(killing.active or cut_off)
+        self.again.setText("Go on cancelling" if cut_off else "Try now")
+        self.close_.setText("Leave it" if cut_off else "Hide, go on trying" if killing.active else "Hide")
         self._slow.start() if killing.active else self._slow.stop()
-        tone = self.theme.hex("danger" if killing.active else "line.strong")
+        tone = self.theme.hex("danger" if killing.active or cut_off else "line.strong")
         self.setStyleSheet(
             f"KillReport {{ background: {self.theme.hex('surface.panel')}; border: 2px solid {tone}; border-radius: 6px; }}"
         )
