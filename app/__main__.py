@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import sys
 from pathlib import Path
@@ -71,6 +72,7 @@ def _show_window(arguments: Any, settings: Settings, practice: PracticeProcesses
     async def live() -> int:
         status = 0
         window.show()
+        loop.call_later(0.05, _load_networking)
         try:
             await terminal.start()
             if arguments.screenshot:
@@ -88,6 +90,12 @@ def _show_window(arguments: Any, settings: Settings, practice: PracticeProcesses
         status = loop.run_until_complete(live())
     collector.collect()
     return status
+
+
+def _load_networking() -> None:
+    """What the first account needs, while its exchange is still being filled."""
+    for name in ("aiohttp", "websockets.asyncio.client"):
+        importlib.import_module(name)
 
 
 async def _picture(window: Any, path: Path, after: float, workspace: str) -> None:

@@ -70,7 +70,7 @@ class Clearing:
         numerator, denominator = rate.as_integer_ratio()
         left = 0
         for account in self._ledger.accounts.values():
-            holding = account.holdings.get(market.listing.key)
+            holding = account.holdings.get(market.key)
             if holding is None or not holding.lots:
                 continue
             value = market.grid.value(mark, abs(holding.lots))
@@ -83,7 +83,7 @@ class Clearing:
                 continue
             payment = FundingPayment(
                 account=account.name,
-                key=market.listing.key,
+                key=market.key,
                 asset=asset,
                 amount=from_atoms(amount),
                 rate=rate,
@@ -94,7 +94,7 @@ class Clearing:
             account.funding.append(payment)
             number = self._outbox.number()
             if listeners := self._outbox.heard("@" + account.name):
-                event = FundingPaid(sequence=number, account=account.name, key=market.listing.key, payment=payment)
+                event = FundingPaid(sequence=number, account=account.name, key=market.key, payment=payment)
                 self._outbox.put(listeners, event)
         self._insurance.purse(Wallet.MARGIN, asset).total += left
 

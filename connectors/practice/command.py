@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -31,8 +32,11 @@ def run(
     venue = load(slug)
 
     async def serve() -> None:
+        gc.disable()  # tens of thousands of orders are made, and none of them is garbage
         server = PracticeServer(venue, seed=seed, faults=faults)
         await server.start(port)
+        gc.freeze()
+        gc.enable()
         stop = asyncio.Event()  # before anything is said: whoever reads the line may end us at once
         with contextlib.suppress(NotImplementedError):  # Windows
             for number in (signal.SIGINT, signal.SIGTERM):

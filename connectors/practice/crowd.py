@@ -18,7 +18,7 @@ from random import Random
 from connectors.model import TimeInForce
 from connectors.practice.exchange import Exchange
 from connectors.practice.grid import Grid
-from connectors.practice.history import YEAR, bars, lot_value, paths, prints
+from connectors.practice.history import YEAR, bars, paths, prints
 from connectors.practice.seat import Seat
 from connectors.practice.tape import DAY, HOUR, MINUTE
 from connectors.practice.terms import AccountRules, Wallet
@@ -327,7 +327,7 @@ class Crowd:
     def _lots(self, stage: _Stage, value: float, ticks: int) -> int:
         """Lots of about this value, above the listing's minimums."""
         grid = stage.grid
-        each = lot_value(grid, ticks * float(grid.tick))
+        each = grid.about(ticks * float(grid.tick))
         least = math.ceil(1.05 * float(grid.listing.min_notional) / each)
         return min(max(grid.minimum, least, round(value / each)), grid.maximum)
 

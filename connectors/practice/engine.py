@@ -179,8 +179,8 @@ class Engine:
         trade = Print(market.tape.last_id + 1, ticks, lots, value, taker.bid, maker.id, taker.id, self.now)
         market.record(trade)
         number = self._outbox.number()
-        if listeners := self._outbox.heard(market.listing.key):
-            self._outbox.put(listeners, Traded(sequence=number, key=market.listing.key, trade=market.trade(trade)))
+        if listeners := self._outbox.heard(market.key):
+            self._outbox.put(listeners, Traded(sequence=number, key=market.key, trade=market.trade(trade)))
         self._fill(maker, trade, maker=True)
         self._fill(taker, trade, maker=False)
 
@@ -460,11 +460,11 @@ class Engine:
 
     def _book_changed(self, market: ListedMarket, change: Change) -> None:
         number = self._outbox.number()
-        if listeners := self._outbox.heard(market.listing.key):
+        if listeners := self._outbox.heard(market.key):
             price, size, orders = market.level(change)
             event = BookChanged(
                 sequence=number,
-                key=market.listing.key,
+                key=market.key,
                 side=Side.BUY if change.bid else Side.SELL,
                 price=price,
                 size=size,

@@ -119,7 +119,7 @@ class Exchange:
     def watch_market(self, listener: Callable[[MarketEvent], None], key: str | None = None) -> Callable[[], None]:
         """Hear book changes and trades of one listing (None: of all). Returns what ends it."""
         if key is not None:
-            return self._outbox.listen(self._market(key).listing.key, listener)
+            return self._outbox.listen(self._market(key).key, listener)
         ends = [self._outbox.listen(each, listener) for each in self._markets]
 
         def end() -> None:

@@ -54,6 +54,7 @@ class Grid:
         "_unit_value",
         "coin",
         "listing",
+        "lot",
         "lot_atoms",
         "maximum",
         "min_value",
@@ -69,6 +70,7 @@ class Grid:
         self.minimum = max(1, self._whole(listing.minimum / listing.step, "minimum"))
         self.maximum = self._whole(listing.maximum / listing.step, "maximum")
         self.lot_atoms = to_atoms(listing.step)  # base asset a lot; used on spot only
+        self.lot = float(listing.step * listing.multiplier)
         self.coin = 10 ** (16 - listing.money_digits)  # atoms that fees and funding are rounded to
         self.charge(listing.maker, listing.taker)
         self._inverse = listing.unit is Unit.INVERSE
@@ -136,6 +138,10 @@ class Grid:
         if self._inverse:
             return rounded(lots * self._inverse_num, ticks * self._inverse_den) * _CENT
         return ticks * lots * self._unit_value
+
+    def about(self, price: float) -> float:
+        """Roughly what one lot is worth at a price, for those who only choose sizes; `value` is exact."""
+        return self.lot if self._inverse else self.lot * price
 
     def worth(self, ticks: int, lots: int) -> int:
         """Signed value of a position such that its profit is worth(now) - worth(at entry)."""

@@ -60,26 +60,42 @@ def bars(
     for resolution in (MINUTE, HOUR, DAY):
         points = prices[resolution]
         usual = turnover * resolution / MINUTE
-        rows = [
-            _row(rng, grid, starts[resolution] + at * resolution, points[at], points[at + 1], usual)
-            for at in range(len(points) - 1)
-        ]
+        rows = _rows(rng, grid, starts[resolution], resolution, points, usual)
         rows += _coarser(finer, resolution)
         made[resolution] = finer = rows
     return made
 
 
-def _row(rng: Random, grid: Grid, start: int, opened: float, closed: float, usual: float) -> Row:
-    tick = float(grid.tick)
-    spread = abs(closed - opened) * 0.4 + opened * 0.00005
-    high = max(opened, closed) + spread * rng.expovariate(1.5)
-    low = min(opened, closed) - spread * rng.expovariate(1.5)
-    ticks = [max(1, round(price / tick)) for price in (opened, high, low, closed)]
-    value = usual * math.exp(rng.gauss(-0.2, 0.6)) * (1 + 1500 * abs(closed / opened - 1) / math.sqrt(usual + 1))
-    lots = max(1, round(value / lot_value(grid, closed)))
-    trades = max(1, round(lots**0.5 * rng.uniform(0.3, 0.7)))
-    bought = round(lots * min(1.0, max(0.0, 0.5 + rng.gauss(0, 0.1))))
-    return Row(start, *ticks, lots, grid.value(ticks[3], lots), trades, bought)
+def _rows(rng: Random, grid: Grid, start: int, span: int, points: list[float], usual: float) -> list[Row]:
+    """A bar between each two points; tens of thousands are made at a start, so nothing is looked up twice."""
+    tick, about = float(grid.tick), grid.about
+    calm = math.sqrt(usual + 1)
+    exponential, normal, random, exp = rng.expovariate, rng.gauss, rng.random, math.exp
+    rows: list[Row] = []
+    for at, opened in enumerate(points[:-1]):
+        closed = points[at + 1]
+        spread = abs(closed - opened) * 0.4 + opened * 0.00005
+        top, bottom = (opened, closed) if opened > closed else (closed, opened)
+        high = top + spread * exponential(1.5)
+        low = bottom - spread * exponential(1.5)
+        value = usual * exp(normal(-0.2, 0.6)) * (1 + 1500 * abs(closed / opened - 1) / calm)
+        lots = round(value / about(closed)) or 1
+        trades = round(lots**0.5 * (0.3 + 0.4 * random())) or 1
+        bought = round(lots * min(1.0, max(0.0, normal(0.5, 0.1))))
+        last = round(closed / tick) or 1
+        row = Row(
+            start + at * span,
+            round(opened / tick) or 1,
+            round(high / tick) or 1,
+            max(1, round(low / tick)),
+            last,
+            lots,
+            grid.value(last, lots),
+            trades,
+            bought,
+        )
+        rows.append(row)
+    return rows
 
 
 def _coarser(rows: list[Row], resolution: int) -> list[Row]:
@@ -97,7 +113,7 @@ def prints(rng: Random, grid: Grid, last: float, rows: list[Row], now: int, a_se
     at = float(now)
     found: list[Print] = []
     for back in range(_PRINTS):
-        lots = max(1, round(20 * rng.paretovariate(1.3) / lot_value(grid, last)))
+        lots = max(1, round(20 * rng.paretovariate(1.3) / grid.about(last)))
         found.append(
             Print(number - back + _PRINTS, ticks, lots, grid.value(ticks, lots), rng.random() < 0.5, 0, 0, int(at))
         )
@@ -105,10 +121,3 @@ def prints(rng: Random, grid: Grid, last: float, rows: list[Row], now: int, a_se
         at -= rng.expovariate(a_second / 1000)
     found.reverse()
     return found
-
-
-def lot_value(grid: Grid, price: float) -> float:
-    """About what one lot is worth in quote, for those who only draw sizes."""
-    listing = grid.listing
-    lot = float(listing.step * listing.multiplier)
-    return lot if listing.unit.value == "inverse" else lot * price

@@ -33,6 +33,7 @@ class ListedMarket:
 
     def __init__(self, listing: Listing, now: int, first_id: int = 0) -> None:
         self.listing = listing
+        self.key = listing.key
         self.grid = Grid(listing)
         reference = self.grid.ticks(listing.reference)
         self.book = InstrumentBook()
@@ -136,7 +137,7 @@ class ListedMarket:
     def trade(self, trade: Print) -> PublicTrade:
         """A trade for the public."""
         return PublicTrade(
-            key=self.listing.key,
+            key=self.key,
             id=trade.id,
             price=self.grid.price(trade.ticks),
             size=self.grid.size(trade.lots),
@@ -168,7 +169,7 @@ class ListedMarket:
         price, size = self.grid.price, self.grid.size
         bids, asks = self.levels(True, 1), self.levels(False, 1)
         return TickerImage(
-            key=self.listing.key,
+            key=self.key,
             bid=bids[0] if bids else None,
             ask=asks[0] if asks else None,
             last=price(self.tape.last),

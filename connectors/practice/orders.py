@@ -44,18 +44,29 @@ class LiveOrder(Resting):
         "updated",
     )
 
-    def __init__(self, account: Account, market: ListedMarket, request: NewOrder, now: int) -> None:
-        _check_fields(request, market)
+    def __init__(
+        self,
+        account: Account,
+        market: ListedMarket,
+        request: NewOrder,
+        now: int,
+        counted: tuple[int, int] | None = None,
+    ) -> None:
+        """`counted`: ticks and lots of a plain limit order whose maker reckons in them, so that nothing is left to check."""
         grid = market.grid
         self.quote_atoms = 0
-        lots = 0
-        if request.amount is not None:
-            lots = grid.lots(request.amount)
+        if counted is not None:
+            ticks, lots = counted
         else:
-            self.quote_atoms = market.quote_atoms(request)
-        super().__init__(
-            0, request.side is Side.BUY, grid.ticks(request.price) if request.price is not None else 0, lots
-        )
+            _check_fields(request, market)
+            ticks = lots = 0
+            if request.amount is not None:
+                lots = grid.lots(request.amount)
+            else:
+                self.quote_atoms = market.quote_atoms(request)
+            if request.price is not None:
+                ticks = grid.ticks(request.price)
+        super().__init__(0, request.side is Side.BUY, ticks, lots)
         self.lots = lots
         self.trigger = grid.ticks(request.trigger) if request.trigger is not None else 0
         stop = request.kind in (OrderKind.STOP, OrderKind.STOP_LIMIT)

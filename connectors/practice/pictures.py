@@ -71,7 +71,7 @@ def position_image(account: Account, market: ListedMarket, markets: Mapping[str,
     mark = market.mark.ticks if market.mark is not None else market.tape.last
     return PositionImage(
         account=account.name,
-        key=market.listing.key,
+        key=market.key,
         size=grid.size(holding.lots),
         entry=grid.entry(holding.lots, holding.cost),
         mark=grid.price(mark),

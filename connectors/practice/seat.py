@@ -35,15 +35,17 @@ class Seat:
     def order(self, bid: bool, ticks: int, lots: int, *, tif: TimeInForce = TimeInForce.GTC) -> bool:
         """Enter a limit order. False if it was refused."""
         grid = self._market.grid
+        if not (ticks > 0 and grid.minimum <= lots <= grid.maximum):
+            return False
         request = NewOrder(
-            key=self._market.listing.key,
+            key=self._market.key,
             side=Side.BUY if bid else Side.SELL,
             amount=grid.size(lots),
             price=grid.price(ticks),
             tif=tif,
         )
         try:
-            self._engine.enter(LiveOrder(self._account, self._market, request, self._engine.now))
+            self._engine.enter(LiveOrder(self._account, self._market, request, self._engine.now, (ticks, lots)))
         except Refusal:
             return False
         self._outbox.deliver()

@@ -79,7 +79,6 @@ class PracticeServer:
         listings = practice_class(venue).listings
         # No id is ever given twice, not by a later run either: clients keep journals.
         self.exchange = Exchange(listings, start_ms=now_ms(), first_id=now_ms())
-        self.practice = make_practice(venue, self.exchange, credentials)
         self.crowd: Crowd | None = None
         if crowd:
             activity = {listing.key: listing.activity for listing in listings if listing.activity > 0}
@@ -88,6 +87,7 @@ class PracticeServer:
             chance = seed if seed is not None else secrets.randbits(32)
             self.crowd = Crowd(self.exchange, keys, seed=chance, rate=rate * share)
             self.crowd.populate()
+        self.practice = make_practice(venue, self.exchange, credentials)  # hears of what comes now, not of the filling
         self.hosts: dict[str, str] = {}
         self._sockets: set[_Socket] = set()
         self._runners: list[Any] = []

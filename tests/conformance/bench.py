@@ -25,7 +25,6 @@ from connectors.model import (
     TimeInForce,
 )
 from connectors.practice.exchange import Exchange
-from connectors.practice.history import lot_value
 from connectors.practice.server import PracticeServer, practice_class
 from connectors.practice.terms import AccountRules, Order, Wallet
 from connectors.runtime.clock import Clock
@@ -236,7 +235,7 @@ class Bench:
     def lots(self, value: float, instrument: Instrument | None = None) -> int:
         """Lots that are worth at least `value` of the quote."""
         grid = self.seat(instrument=instrument).grid
-        each = lot_value(grid, self.middle(instrument) * float(grid.tick))
+        each = grid.about(self.middle(instrument) * float(grid.tick))
         return max(grid.minimum, math.ceil(value / each))
 
     def size(self, value: float, instrument: Instrument | None = None) -> Decimal:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from app.terminal import Terminal
 
 
+LETTER, NAME, FORM = 28, 86, 24  # widths of columns; the last one is what a state needs at least
+
+
 class Venues(Panel):
     """Those that run first, then the quarter's order. `chosen(slug)`: show this one in the browser."""
 
@@ -32,8 +35,8 @@ class Venues(Panel):
         self.terminal = terminal
         self.setMinimumWidth(150)
         columns = (
-            Column("", lambda e: e.row.tier[0], "letter", 28, colour=lambda e: f"tier.{e.row.tier.lower()}"),
-            Column("", lambda e: e.row.name, "strong", 86, colour=self._name_colour),
+            Column("", lambda e: e.row.tier[0], "letter", LETTER, colour=lambda e: f"tier.{e.row.tier.lower()}"),
+            Column("", lambda e: e.row.name, "strong", NAME, colour=self._name_colour),
             Column("", self._words, "state", 100, colour=self._colour, extra=self._shape),
         )
         self.table = RowTable(theme, columns, "Exchanges", row_height=28, key=lambda entry: entry.row.slug)
@@ -57,7 +60,11 @@ class Venues(Panel):
         terminal.accounts.changed.connect(lambda _: self._fill())
 
     def frame(self, now: float) -> None:
-        """Delays move, of those that run: they stand on top."""
+        """Delays move, of those that run: they stand on top. Where it is narrow a state is told by its form alone."""
+        room = self.table.viewport().width() - LETTER  # a hidden heading stretches nothing by itself
+        name = max(60, min(NAME, room - FORM))
+        self.table.setColumnWidth(1, name)
+        self.table.setColumnWidth(2, max(FORM, room - name))
         for number, entry in enumerate(self.table.rows.rows):
             if not self._running(entry):
                 break

@@ -51,6 +51,7 @@ class Column:
 
 ROW = Qt.ItemDataRole.UserRole + 1
 NOTE_LINE = 18
+LEGIBLE = 40  # pixels; a text that is cut to less tells nothing
 
 
 class RowModel(QAbstractTableModel):
@@ -173,9 +174,11 @@ class Delegate(QStyledItemDelegate):
                 painter.setPen(
                     colour if column.colour is not None and column.colour(row) == "warn" else theme["text.primary"]
                 )
-                painter.drawText(
-                    QPointF(left + 15, base), metrics.elidedText(text, Qt.TextElideMode.ElideRight, box.width() - 26)
-                )
+                room = box.width() - 26
+                if room >= min(LEGIBLE, metrics.horizontalAdvance(text)):  # else the form tells it, and the tooltip
+                    painter.drawText(
+                        QPointF(left + 15, base), metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
+                    )
             case "bar":
                 part = float(column.extra(row)) if column.extra is not None else 0.0
                 painter.fillRect(QRectF(left, box.center().y() - 2, box.width() - 16, 4), theme["line.subtle"])
