@@ -53,6 +53,7 @@ class Workspaces(QMainWindow):
         self._panels = panels
         self._settings = settings
         self._sizes: list[tuple[ads.CDockAreaWidget, list[int]]] = []
+        self._outermost: list[int] = []
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
@@ -137,7 +138,7 @@ class Workspaces(QMainWindow):
         except ValueError:
             good = False
         if good:
-            self._sizes = []
+            self._sizes, self._outermost = [], []
         if good and any(not dock.isClosed() and dock.dockAreaWidget() is not None for dock in self.docks.values()):
             return True
         self._put_aside(name, kept)
@@ -201,14 +202,17 @@ class Workspaces(QMainWindow):
             wide = [168, 850, 272] if narrow else [236, 1380, 290]
             self._sizes = [(tape, [366, 300, 190] if narrow else [720, 350, 240]), (ticket, wide)]
         else:
-            self._sizes = [(tape, [300, 300, 190, 272] if narrow else [820, 340, 216, 290]), (left, [300, 1616])]
+            self._sizes = [(tape, [300, 300, 190, 272] if narrow else [820, 340, 216, 290])]
+            self._outermost = [252, 1664]
         for panel_id in ("fills", "positions", "balances", "accounts", "health", "journal", "log"):
             put(AREAS.CenterDockWidgetArea, docks[panel_id], bottom)
         self._sizes += [(bottom, [500, 200] if low else [780, 230]), (below, [420, 240] if low else [520, 480])]
 
     def _apply_sizes(self) -> None:
         """Splitters take sizes only once they have been laid out."""
+        if self._outermost:  # left and right of it are splitters, and no area names them
+            self._manager.rootSplitter().setSizes(self._outermost)
         for area, sizes in self._sizes:
             self._manager.setSplitterSizes(area, sizes)
-        self._sizes = []
+        self._sizes, self._outermost = [], []
         self.dress()

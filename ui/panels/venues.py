@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.terminal import Terminal
 
 
-LETTER, NAME, FORM = 28, 86, 24  # widths of columns; the last one is what a state needs at least
+LETTER, NAME, FORM = 28, 92, 24  # widths of columns; the last one is what a state needs at least
 
 
 class Venues(Panel):
