@@ -1,4 +1,4 @@
-"""The ticket: side, kind, price, amount; what it would cost before it is sent; what the venue would refuse, while typing."""
+"""The ticket: an order as it is made up; what it would cost and what the venue would refuse, before it is sent."""
 
 from __future__ import annotations
 
@@ -7,49 +7,36 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import (
-    QButtonGroup,
-    QCheckBox,
-    QComboBox,
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QMenu,
-    QPushButton,
-    QScrollArea,
-    QSlider,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QMenu
 
 from app.desk import Draft, GuardRefused
 from app.guard import round_amount, round_price
 from connectors.errors import VenueError
-from connectors.model import Instrument, Market, OrderKind, Side, TimeInForce, Unit
-from ui.panel import Panel
+from connectors.model import Market, OrderKind, Side, TimeInForce, Unit
+from ui.panels.ticket_form import KINDS, PLAIN, TicketForm
+from ui.panels.ticket_words import (
+    available_table,
+    equals_words,
+    estimate_words,
+    fee_label,
+    fix_words,
+    least_hint,
+    problem_words,
+    send_words,
+    tick_hint,
+)
 from ui.theme import Theme
-from ui.widgets.fields import NumberField
-from ui.widgets.figures import DASH, THIN, figure, percent, size_unit
+from ui.widgets.figures import DASH, figure, size_unit
+from ui.widgets.style import mark
 
 if TYPE_CHECKING:
     from app.desk import Desk, Problem
     from app.markets import Feed
 
-KINDS = (
-    ("Limit", OrderKind.LIMIT),
-    ("Market", OrderKind.MARKET),
-    ("Stop", OrderKind.STOP),
-    ("Stop limit", OrderKind.STOP_LIMIT),
-    ("Take profit", OrderKind.TAKE_PROFIT),
-    ("Take profit limit", OrderKind.TAKE_PROFIT_LIMIT),
-)
-PLAIN = (OrderKind.LIMIT, OrderKind.MARKET)
 HOLD_MS = 1000
 
 
-class Ticket(Panel):
+class Ticket(TicketForm):
     """`sent(order id)` after an order left for the desk."""
 
     panel_id = "ticket"
@@ -61,7 +48,6 @@ class Ticket(Panel):
 
     def __init__(self, theme: Theme, desk: Desk) -> None:
         super().__init__(theme)
-        self.setMinimumWidth(268)
         self.desk = desk
         self.side = Side.BUY
         self.kind = OrderKind.LIMIT
@@ -72,119 +58,24 @@ class Ticket(Panel):
         self._hold.setInterval(HOLD_MS)
         self._hold.setSingleShot(True)
         self._hold.timeout.connect(self._held)
-        self._build()
+        self._wire()
         self.set_feed(None)
         desk.armed_changed.connect(lambda _: self.refresh())
 
-    def _build(self) -> None:
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(14, 12, 14, 12)
-        column.setSpacing(8)
-        self.best = {name: QPushButton() for name in ("bid", "ask")}
-        row = QHBoxLayout()
-        row.setSpacing(6)
-        for name, button in self.best.items():
-            button.setFixedHeight(44)
-            button.setMinimumWidth(60)
-            button.setProperty("tight", True)
-            button.setAccessibleName(f"Use the best {name}")
-            button.clicked.connect(lambda _=False, name=name: self._use(name))
-            row.addWidget(button)
-        column.addLayout(row)
-        column.addLayout(self._sides())
-        column.addLayout(self._kinds())
-        self.trigger_label, self.trigger_hint, self.trigger = self._field(column, "Trigger")
-        self.price_label, self.price_hint, self.price = self._field(column, "Price")
-        self.shortcuts = QWidget()
-        row = QHBoxLayout(self.shortcuts)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        for name in ("Bid", "Mid", "Ask"):
-            button = QPushButton(name)
-            button.setProperty("tight", True)
-            button.setAccessibleName(f"Price at {name.lower()}")
-            button.clicked.connect(lambda _=False, name=name.lower(): self._use(name))
-            row.addWidget(button)
-        column.addWidget(self.shortcuts)
-        self.amount_label, self.amount_hint, self.amount = self._field(column, "Amount")
-        column.addLayout(self._units())
-        self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setRange(0, 100)
-        self.slider.setAccessibleName("Part of what is available, in percent")
+    def _wire(self) -> None:
+        self.edited.connect(self.refresh)
+        self.price_asked.connect(self._use)
+        self.side_asked.connect(self.set_side)
+        self.kind_asked.connect(self.set_kind)
+        self.conditional_asked.connect(self._choose_conditional)
+        self.unit_asked.connect(self._set_unit)
         self.slider.valueChanged.connect(self._slid)
-        column.addWidget(self.slider)
-        column.addLayout(self._terms())
-        line = QFrame()
-        line.setProperty("role", "line")
-        column.addWidget(line)
-        column.addLayout(self._estimate())
-        self.send = QPushButton()
-        self.send.setFixedHeight(44)
-        self.send.setAccessibleName("Send the order")
+        self.leverage.editingFinished.connect(self._set_leverage)
         self.send.pressed.connect(self._pressed)
         self.send.released.connect(self._hold.stop)
-        column.addWidget(self.send)
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setProperty("role", "secondary")
-        self.words.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        column.addWidget(self.words)
-        self.fix = QPushButton()
-        self.fix.setVisible(False)
         self.fix.clicked.connect(self._take_fix)
-        column.addWidget(self.fix)
-        column.addStretch(1)
-        self.available = QLabel()
-        self.available.setTextFormat(Qt.TextFormat.RichText)
-        self.available.setWordWrap(True)
-        column.addWidget(self.available)
-        scroll = QScrollArea()
-        scroll.setWidget(inside)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(2, 0, 2, 2)  # the frame in the colour of the environment
-        outer.addWidget(scroll)
-
-    def _sides(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(0)
-        self.sides = QButtonGroup(self)
-        for index, side in enumerate(Side):
-            button = QPushButton(side.value.capitalize())
-            button.setCheckable(True)
-            button.setFixedHeight(36)
-            button.setProperty("side", side.value)
-            button.setChecked(side is self.side)
-            self.sides.addButton(button, index)
-            button.clicked.connect(lambda _=False, side=side: self.set_side(side))
-            row.addWidget(button)
-        return row
-
-    def _kinds(self) -> QHBoxLayout:
-        """Limit and market as buttons; the conditional kinds that the venue has behind a third one."""
-        row = QHBoxLayout()
-        row.setSpacing(0)
-        self.kinds = QButtonGroup(self)
-        for index, (name, kind) in enumerate(KINDS[:2]):
-            button = QPushButton(name)
-            button.setCheckable(True)
-            button.setProperty("quiet", True)
-            button.setProperty("tight", True)
-            button.setChecked(kind is self.kind)
-            self.kinds.addButton(button, index)
-            button.clicked.connect(lambda _=False, kind=kind: self.set_kind(kind))
-            row.addWidget(button, 1)
-        self.more = QPushButton("Stop ▾")
-        self.more.setCheckable(True)
-        self.more.setProperty("quiet", True)
-        self.more.setProperty("tight", True)
-        self.more.setAccessibleName("Stop and take-profit orders")
-        self.more.clicked.connect(self._choose_conditional)
-        self.kinds.addButton(self.more, len(PLAIN))
-        row.addWidget(self.more, 1)
-        return row
+        self.sides.button(list(Side).index(self.side)).setChecked(True)
+        self.kinds.button(PLAIN.index(self.kind)).setChecked(True)
 
     def _offered(self) -> list[tuple[str, OrderKind]]:
         """The kinds that the instrument in use has."""
@@ -204,86 +95,6 @@ class Ticket(Panel):
         for name, kind in conditional:
             menu.addAction(name, lambda kind=kind: self.set_kind(kind))
         menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
-
-    def _field(self, column: QVBoxLayout, name: str) -> tuple[QLabel, QLabel, NumberField]:
-        label, hint, field = QLabel(name), QLabel(), NumberField(self.theme, name)
-        label.setProperty("role", "secondary")
-        hint.setProperty("role", "caption")
-        hint.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom)
-        hint.setWordWrap(True)
-        label.setBuddy(field.edit)
-        row = QHBoxLayout()
-        row.setSpacing(8)
-        row.addWidget(label)
-        row.addWidget(hint, 1)
-        column.addLayout(row)
-        column.addWidget(field)
-        field.edited.connect(self.refresh)
-        return label, hint, field
-
-    def _units(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        self.equal = QLabel()
-        self.equal.setProperty("role", "caption")
-        row.addWidget(self.equal)
-        row.addStretch(1)
-        self.units = QButtonGroup(self)
-        for index, name in enumerate(("base", "quote")):
-            button = QPushButton(name)
-            button.setCheckable(True)
-            button.setProperty("quiet", True)
-            button.setChecked(index == 0)
-            self.units.addButton(button, index)
-            button.clicked.connect(lambda _=False, name=name: self._set_unit(name))
-            row.addWidget(button)
-        return row
-
-    def _terms(self) -> QVBoxLayout:
-        self.tif = QComboBox()
-        self.tif.addItems(["GTC", "IOC", "FOK"])
-        self.tif.setAccessibleName("Time in force")
-        self.tif.currentTextChanged.connect(lambda _: self.refresh())
-        self.post_only = QCheckBox("Post only")
-        self.post_only.toggled.connect(lambda _: self.refresh())
-        self.reduce_only = QCheckBox("Reduce only")
-        self.reduce_only.toggled.connect(lambda _: self.refresh())
-        self.leverage = QSpinBox()
-        self.leverage.setRange(1, 125)
-        self.leverage.setValue(10)
-        self.leverage.setSuffix("×")
-        self.leverage.setAccessibleName("Leverage")
-        self.leverage.editingFinished.connect(self._set_leverage)
-        rows = QVBoxLayout()
-        rows.setSpacing(8)
-        for pair in ((self.tif, self.post_only), (self.leverage, self.reduce_only)):
-            row = QHBoxLayout()
-            for widget in pair:
-                row.addWidget(widget)
-            row.addStretch(1)
-            rows.addLayout(row)
-        return rows
-
-    def _estimate(self) -> QGridLayout:
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(8)
-        grid.setVerticalSpacing(2)
-        title = QLabel("Before you send")
-        title.setProperty("role", "strong")
-        source = QLabel("from the book, now")
-        source.setProperty("role", "caption")
-        source.setAlignment(Qt.AlignmentFlag.AlignRight)
-        grid.addWidget(title, 0, 0)
-        grid.addWidget(source, 0, 1)
-        self.lines: dict[str, tuple[QLabel, QLabel]] = {}
-        for index, name in enumerate(("Average fill", "Worst price", "Slippage", "Fee", "Notional", "Left after"), 1):
-            label, value = QLabel(name), QLabel(DASH)
-            label.setProperty("role", "secondary")
-            value.setAlignment(Qt.AlignmentFlag.AlignRight)
-            grid.addWidget(label, index, 0)
-            grid.addWidget(value, index, 1)
-            self.lines[name] = (label, value)
-        return grid
 
     # what it shows
 
@@ -456,9 +267,9 @@ class Ticket(Panel):
         }
         instrument = self.feed.instrument if self.feed else None
         hints = {
-            "price": f"tick {instrument.tick.normalize():f}" if instrument else "",
-            "trigger": f"tick {instrument.tick.normalize():f}" if instrument else "",
-            "amount": _least(instrument) if instrument else "",
+            "price": tick_hint(instrument) if instrument else "",
+            "trigger": tick_hint(instrument) if instrument else "",
+            "amount": least_hint(instrument) if instrument else "",
         }
         for name, hint, field in (
             ("price", self.price_hint, self.price),
@@ -470,23 +281,12 @@ class Ticket(Panel):
             shown = wrong is not None and not empty
             field.set_problem(shown)
             hint.setText(wrong.text if shown and wrong else hints[name])
-            role = "problem" if shown else "caption"
-            if hint.property("role") != role:
-                hint.setProperty("role", role)
-                hint.style().unpolish(hint)
-                hint.style().polish(hint)
+            mark(hint, "role", "problem" if shown else "caption")
         fixable = next((row for row in self._problems if row.fix is not None and row.field in rules), None)
         typed = fixable is not None and bool(getattr(self, fixable.field).edit.text())
         self.fix.setVisible(typed)
         if fixable is not None and fixable.fix is not None:
-            self.fix.setText(self._fix_words(fixable.field, fixable.fix))
-
-    def _fix_words(self, field: str, fix: Draft) -> str:
-        """What the offered step changes."""
-        if fix.kind is not self.kind and fix.price is not None:
-            return f"Limit it at {fix.price.normalize():f}, {fix.tif.upper()}"
-        value = getattr(fix, field) if field != "amount" else fix.amount or fix.quote_amount
-        return f"Use {field} {value:f}" if value is not None else "Mend it"
+            self.fix.setText(fix_words(fixable.field, fixable.fix, self.kind))
 
     def _take_fix(self) -> None:
         for row in self._problems:
@@ -506,78 +306,22 @@ class Ticket(Panel):
 
     def _show_estimate(self, feed: Feed, draft: Draft) -> None:
         said = self.desk.estimate(draft)
-        instrument = feed.instrument
-        digits = instrument.price_digits
-        values = {
-            "Average fill": f"{figure(said.average, digits)} {instrument.quote}" if said.average is not None else DASH,
-            "Worst price": f"{figure(said.worst, digits)} {instrument.quote}" if said.worst is not None else DASH,
-            "Slippage": percent(said.slippage, 4) if said.slippage is not None else DASH,
-            "Fee": f"{figure(said.fee, 6)} {said.fee_asset}" if said.fee is not None else DASH,
-            "Notional": f"{figure(said.notional, 2)} {instrument.quote}" if said.notional is not None else DASH,
-            "Left after": f"{figure(said.left, 2 if said.left_asset == instrument.quote else 6)} {said.left_asset}"
-            if said.left is not None
-            else DASH,
-        }
-        for name, value in values.items():
+        for name, value in estimate_words(said, feed.instrument).items():
             self.lines[name][1].setText(value)
-        rate = f", {percent(said.fee_rate, 3, sign=False)}" if said.fee_rate is not None else ""
-        self.lines["Fee"][0].setText("Fee" + rate)
-        self.equal.setText(self._equals(draft, said.notional))
-        rows = feed.account.available(instrument)
-        shown = [asset for asset in (instrument.quote, instrument.base) if asset in rows] or [instrument.settle]
-        text = "".join(
-            f"<tr><td>{asset} available</td><td align=right>&nbsp;{figure(rows.get(asset), 4)}</td></tr>"
-            for asset in shown
-        )
-        self.available.setText(f"<table width='100%'>{text}</table>")
-
-    def _equals(self, draft: Draft, notional: Decimal | None) -> str:
-        """What the amount is in the other units."""
-        instrument, amount = draft.instrument, draft.amount
-        if notional is None or amount is None:
-            return ""
-        if instrument.unit is Unit.BASE:
-            if self.unit == "quote":
-                return f"= {figure(amount, instrument.size_digits)} {instrument.base}"
-            return f"= {figure(notional, 2)} {instrument.quote}"
+        self.lines["Fee"][0].setText(fee_label(said))
         price = self._worth() or draft.trigger
-        base = instrument.base_amount(amount, price) if price and instrument.unit is not Unit.QUANTO else None
-        parts = [f"{figure(notional, 2)} {instrument.quote}"]
-        parts += [f"{figure(base, 6)} {instrument.base}"] if base is not None else []
-        return "= " + ", ".join(parts)
+        self.equal.setText(equals_words(draft, said.notional, in_quote=self.unit == "quote", price=price))
+        self.available.setText(available_table(feed.instrument, feed.account.available(feed.instrument)))
 
     def _show_send(self, feed: Feed, draft: Draft) -> None:
-        instrument = feed.instrument
-        if draft.amount is not None:
-            amount = f"{draft.amount:,f} {size_unit(instrument)}".replace(",", THIN)
-        elif draft.quote_amount is not None:
-            amount = f"{draft.quote_amount:,f} {instrument.quote}".replace(",", THIN)
-        else:
-            amount = instrument.base if instrument.unit is Unit.BASE else instrument.symbol
-        how = self.kind.value.replace("_", " ")
-        for value in (draft.trigger, draft.price):
-            if value is not None:
-                how += f" {value:,f}".replace(",", THIN)
-        terms = f", {draft.tif.upper()}" if draft.kind.has_price and draft.tif.value != "gtc" else ""
-        terms += ", post only" if draft.post_only else ""
-        name = "Buy" if self.side is Side.BUY else "Sell"
         armed = self.desk.armed(feed.environment)
         large = self._is_large(draft)
-        self.send.setText(f"{name} {amount}\n{how}{terms}" if armed else "Arm to send")
-        wanted = self.side.value if armed else ""
-        if self.send.property("send") != wanted:
-            self.send.setProperty("send", wanted or None)
-            self.send.style().unpolish(self.send)
-            self.send.style().polish(self.send)
+        self.send.setText(send_words(draft) if armed else "Arm to send")
+        mark(self.send, "send", self.side.value if armed else None)
         blocking = [row for row in self._problems if row.rule != "armed"]
         self.send.setEnabled(not armed or not blocking)
         if blocking:
-            told = next((row for row in blocking if row.field in ("account", "book", "kind", "tif")), blocking[0])
-            self.words.setText(
-                told.text
-                if told.field in ("account", "book", "kind", "tif")
-                else f"{told.field.capitalize()}: {told.text}"
-            )
+            self.words.setText(problem_words(blocking))
         elif not armed:
             self.words.setText("Disarmed: nothing is sent by a click.")
         elif large:
@@ -692,13 +436,3 @@ class Ticket(Panel):
                 self.words.setText(f"Leverage was not changed: {error}")
 
         self.desk.run(change(), "leverage")
-
-
-def _least(instrument: Instrument) -> str:
-    """The smallest order, as the hint beside the amount."""
-    if instrument.min_notional:
-        return f"min {instrument.min_notional.normalize():f} {instrument.quote}"
-    unit = size_unit(instrument)
-    if instrument.size.minimum:
-        return f"min {instrument.size.minimum.normalize():f} {unit}"
-    return f"lot {instrument.size.step.normalize():f} {unit}" if instrument.size.step else ""

@@ -8,7 +8,10 @@ from PySide6.QtWidgets import QPushButton
 
 
 def button(text: str, name: str, action: Callable[[], object], **properties: object) -> QPushButton:
-    """A push button; `properties` are those that the style sheet knows (`quiet`, `danger`, ...)."""
+    """A push button, named by its text where `name` is empty.
+
+    `properties` are those that the style sheet knows (`quiet`, `danger`, ...).
+    """
     made = QPushButton(text)
     made.setAccessibleName(name)
     for key, value in properties.items():
