@@ -121,7 +121,8 @@ class Call:
 
     `endpoint` is a role of the family's table. `params` keep their order and belong to the query, or to a form body when
     `form` is set; `body` is an object for a JSON body. `read` gets the `Answer` whatever its status and returns a value or
-    raises a `VenueError`. `extra` is for the venue's own Signer (a label that is signed instead of the path, ...).
+    raises a `VenueError`; a very large answer to a question is read in a thread. `extra` is for the venue's own Signer (a
+    label that is signed instead of the path, ...).
     """
 
     endpoint: str
@@ -401,7 +402,10 @@ class Stream(ABC):
 
     @abstractmethod
     def receive(self, frame: str | bytes) -> list[Event]:
-        """Everything that one frame means, in its order. Never raises on input: what isn't understood is `Unknown`."""
+        """Everything that one frame means, in its order. Never raises on input: what isn't understood is `Unknown`.
+
+        A very large frame is read in a thread; nothing else of the stream but `plan` is called meanwhile.
+        """
 
     def read_alone(self, frame: str | bytes) -> list[Event]:
         """What a frame tells by itself, before which nothing came: for people who look at single frames.

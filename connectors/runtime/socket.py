@@ -1,8 +1,9 @@
 """One WebSocket connection, from its opening flow to its end, again and again until it is stopped.
 
 The reader loop hands each frame to the Stream synchronously: no task, timer or await a message, but a turn for everything
-else after two milliseconds of work. Reconnects back off with
-full jitter. The library behind `_dial` could be another one: only that function and `_Transport` know it.
+else after two milliseconds of work, and a thread for a frame that alone takes longer (the whole book of some venues).
+Reconnects back off with full jitter. The library behind `_dial` could be another one: only that function and `_Transport`
+know it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ _log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
+LARGE = (
+    200_000  # bytes; to read a frame or body of this size takes longer than anything else may wait: a thread does it
+)
 AT_A_STRETCH = 0.002  # seconds of work on frames after which everything else has its turn
 
 
@@ -392,7 +396,10 @@ class Link:
             counters.frames += 1
             counters.bytes += len(frame)
             self.owner.record(self, "in", frame)
-            events = self.stream.receive(frame)
+            if len(frame) < LARGE:
+                events = self.stream.receive(frame)
+            else:
+                events = await asyncio.to_thread(self.stream.receive, frame)
             if events:
                 self._handle(events)
             held += time.perf_counter() - began

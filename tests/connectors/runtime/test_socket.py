@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Sequence
+from decimal import Decimal
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from connectors.contract import Ask, Caps, Dial, Event, Pulse, Stamp, Stream, Topic
-from connectors.runtime import socket
+from connectors.catalogue import load
+from connectors.contract import Answer, Ask, Call, Caps, Dial, Event, Pulse, Stamp, Stream, Topic
+from connectors.model import OrderKind, OrderRequest, Side
+from connectors.runtime import driver, socket
 from connectors.runtime.socket import Link
-from tests.waiting import until
+from tests.connectors.bench import served
+from tests.waiting import PATIENCE, until
 
 
 class Plain(Stream):
-    """Each frame costs a millisecond of a clock that moves by nothing else."""
+    """Each frame costs a millisecond of a clock that moves by nothing else; a large one waits until the loop has turned."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -25,8 +30,11 @@ class Plain(Stream):
         return []
 
     def receive(self, frame: str | bytes) -> list[Event]:
+        if len(frame) >= socket.LARGE:
+            assert self.scene.turned.wait(PATIENCE), "the loop stood still"
         self.scene.now += 0.001
         self.scene.heard.append(self.scene.turns)
+        self.scene.frames.append(frame)
         return []
 
 
@@ -36,6 +44,8 @@ class Scene:
     def __init__(self) -> None:
         self.now = 0.0
         self.turns = 0
+        self.turned = threading.Event()
+        self.frames: list[str | bytes] = []
         self.heard: list[int] = []  # the turn of the rest of the program in which each frame was read
         self.url = ""
 
@@ -84,3 +94,56 @@ async def test_frames_that_come_together_do_not_keep_everything_else_waiting(mon
     by_turn = [scene.heard.count(turn) for turn in set(scene.heard)]
     assert max(by_turn) <= 3
     assert max(by_turn) >= 2  # they do come together
+
+
+async def test_a_frame_that_takes_long_to_read_stops_nothing_else_and_keeps_its_place() -> None:
+    """given a whole book of some megabytes between two small frames, the loop turns while it is read, and the order stays."""
+    scene = Scene()
+    sent = ["before", "x" * socket.LARGE, "after"]
+
+    async def send(connection: ServerConnection) -> None:
+        for frame in sent:
+            await connection.send(frame)
+        await connection.wait_closed()
+
+    async with serve(send, "127.0.0.1", 0) as server:
+        scene.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        now = asyncio.get_running_loop().time
+        link = Link(scene, "spot", "market", lambda: Plain(scene), Caps(), Pulse(), now, random.Random(1))
+        link.start()
+        await until(lambda: scene.frames == ["before"], "the first")
+        asyncio.get_running_loop().call_later(0.01, scene.turned.set)
+        await until(lambda: len(scene.frames) == 3, "the others")
+        await link.stop()
+    assert scene.frames == sent
+
+
+async def test_every_listing_of_a_venue_is_read_in_a_thread_and_an_order_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """given that large begins at a kilobyte, questions with larger answers are read elsewhere, orders and small ones here."""
+    monkeypatch.setattr(driver, "LARGE", 1000)
+    places: list[tuple[bool, int, bool]] = []
+    plain = driver.verdict
+
+    def watched(step: Call, answer: Answer) -> object:
+        here = threading.current_thread() is threading.main_thread()
+        places.append((here, len(answer.body), step.effect.repeatable))
+        return plain(step, answer)
+
+    monkeypatch.setattr(driver, "verdict", watched)
+    async with served(load("binance")) as house, house.session() as (session, _):
+        instrument = session.instruments["binance:spot:BTC-USDT"]
+        for link in session.private.trade_links.values():
+            await link.stop()
+        request = OrderRequest(
+            instrument=instrument,
+            client_id="a" * 20,
+            side=Side.BUY,
+            kind=OrderKind.LIMIT,
+            amount=Decimal("0.01"),
+            price=Decimal(50_000),
+        )
+        await session.place(request)
+    assert {here for here, size, question in places if question and size >= 1000} == {False}
+    assert {here for here, size, question in places if not question or size < 1000} == {True}
