@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,7 @@ from connectors.practice.protocol import HttpRequest, Keys
 from connectors.practice.terms import Bar, NewOrder, Order, PublicTrade, Refusal
 
 
-class Rest:
+class Rest(ABC):
     """What spot and USD-M have in common over HTTP. `number` formats a price or size."""
 
     futures = False
@@ -316,9 +317,9 @@ class Rest:
             raise ApiError(code, text)
         return order
 
+    @abstractmethod
     def refuse(self, refusal: Refusal) -> ApiError:
         """The venue's words for a refusal of the engine."""
-        raise NotImplementedError  # pragma: no cover - both products say it in their own words
 
     # weight
 

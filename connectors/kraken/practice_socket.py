@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -251,8 +252,9 @@ class Socket(JsonConnection):
         """Anything but a subscription or ping."""
         self.fail(method, "Unsupported event", number)
 
+    @abstractmethod
     def _subscription(self, method: str, params: Mapping[str, Any], number: Any) -> None:
-        raise NotImplementedError
+        """A subscription, or its end."""
 
     def _times(self) -> dict[str, str]:
         return {"time_in": iso(self.hub.now_ms), "time_out": iso(self.hub.now_ms)}

@@ -38,12 +38,11 @@ from connectors.kucoin.futures_rows import (
     position_event,
     position_row,
     snapshot_row,
-    stop_event,
     ticker_row,
     wallet_row,
 )
 from connectors.kucoin.market import INTERVALS, Envelope, KucoinStream, ms
-from connectors.kucoin.rows import exact, ident, order_events
+from connectors.kucoin.rows import exact, ident, order_events, stop_event
 from connectors.kucoin.signing import FUTURES, PUBLIC, public, read_data, signed
 from connectors.kucoin.spot import ACCOUNTS, login
 from connectors.model import (
@@ -353,7 +352,7 @@ class FuturesAccountStream(KucoinStream):
             case "/contractMarket/tradeOrders":
                 return order_events(data, FAMILY, set())
             case "/contractMarket/advancedOrders":
-                return [stop_event(data)]
+                return [stop_event(data, FAMILY, "up", algo=False)]
             case "/contractAccount/wallet":
                 return [wallet_row(data)] if envelope.subject == "walletBalance.change" else []
             case "/contract/position" | "/contract/positionAll":

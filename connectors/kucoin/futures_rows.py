@@ -11,21 +11,18 @@ from typing import Any
 
 from msgspec import UNSET
 
-from connectors.contract import Event, Unknown
+from connectors.contract import Event
 from connectors.kucoin.market import Envelope, ms
-from connectors.kucoin.rows import STOP_EVENTS, given, ident, moment, stop_kind
+from connectors.kucoin.rows import TIF, bar, fill, given, ident, image, settle, stop_kind
 from connectors.model import (
     Balance,
     BookSnapshot,
     Candle,
-    EndReason,
     Fill,
     Instrument,
     InstrumentStatus,
-    Level,
     Market,
     OrderKind,
-    OrderStatus,
     OrderUpdate,
     Position,
     Side,
@@ -37,7 +34,6 @@ from connectors.model import (
 )
 
 FAMILY = "futures"
-_TIF = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK}
 _STATUS = {"Open": InstrumentStatus.TRADING, "CancelOnly": InstrumentStatus.CANCEL_ONLY}
 
 
@@ -83,29 +79,12 @@ def instrument_row(row: Any) -> Instrument:
 
 
 def snapshot_row(body: Any, wire: str, depth: int) -> BookSnapshot:
-    return BookSnapshot(
-        wire=wire,
-        bids=[Level(float(row[0]), float(row[1])) for row in body["bids"] or ()],
-        asks=[Level(float(row[0]), float(row[1])) for row in body["asks"] or ()],
-        id=int(body["sequence"]),
-        depth=depth,
-        time=ms(body.get("ts")),
-    )
+    return image(body, wire, depth, ms(body.get("ts")))
 
 
 def candle_row(row: Any, wire: str, interval: str) -> Candle:
     start, first, high, low, close, volume = row[:6]
-    return Candle(
-        wire=wire,
-        interval=interval,
-        start=int(start),
-        open=float(first),
-        high=float(high),
-        low=float(low),
-        close=float(close),
-        volume=float(volume),
-        closed=False,
-    )
+    return bar(wire, interval, int(start), (first, high, low, close, volume))
 
 
 def ticker_row(row: Any) -> Ticker:
@@ -183,7 +162,7 @@ def order_row(row: Any) -> OrderUpdate:
         client_id=row.get("clientOid") or "",
         side=side,
         kind=OrderKind.LIMIT if limit else OrderKind.MARKET,
-        tif=_TIF.get(row.get("timeInForce") or "GTC", TimeInForce.GTC),
+        tif=TIF.get(row.get("timeInForce") or "GTC", TimeInForce.GTC),
         price=given(row.get("price")) if limit else UNSET,
         trigger=given(row.get("stopPrice")),
         amount=given(row.get("size")),
@@ -196,53 +175,10 @@ def order_row(row: Any) -> OrderUpdate:
     )
     if stop:
         update.kind = stop_kind(side, stop == "up", limit=limit)
-    if row.get("isActive"):
-        waits = bool(stop) and not row.get("stopTriggered")
-        update.status = OrderStatus.PARTLY_FILLED if filled else OrderStatus.OPEN
-        update.status = OrderStatus.UNTRIGGERED if waits else update.status
-    elif row.get("cancelExist"):
-        ends = {TimeInForce.IOC: EndReason.IOC_REST, TimeInForce.FOK: EndReason.FOK}
-        ruled = ends.get(update.tif) if limit and isinstance(update.tif, TimeInForce) else EndReason.IOC_REST
-        update.status = OrderStatus.EXPIRED if ruled else OrderStatus.CANCELLED
-        update.end_reason = ruled or UNSET
-    else:
-        update.status = OrderStatus.FILLED
+    waits = bool(stop) and not row.get("stopTriggered")
+    settle(update, active=row.get("isActive"), cancelled=row.get("cancelExist"), waits=waits)
     return update
 
 
 def fill_row(row: Any) -> Fill:
-    return Fill(
-        wire=row["symbol"],
-        family=FAMILY,
-        id=str(row["tradeId"]),
-        venue_id=ident(row["orderId"]),
-        client_id="",
-        side=Side(row["side"]),
-        price=_number(row["price"]),
-        amount=_number(row["size"]),
-        time=ms(int(row["tradeTime"])) or row["createdAt"],
-        fee=_number(row["fee"]),
-        fee_asset=coin(row["feeCurrency"]),
-        maker=row["liquidity"] == "maker",
-    )
-
-
-def stop_event(row: Any) -> Event:
-    status = STOP_EVENTS.get(row["type"])
-    if status is None:
-        return Unknown(f"stop order event {row['type']}", str(row)[:200])
-    side, price = Side(row["side"]), given(row.get("orderPrice"))
-    return OrderUpdate(
-        wire=row["symbol"],
-        family=FAMILY,
-        venue_id=ident(row["orderId"]),
-        client_id=row.get("clientOid") or "",
-        status=status,
-        side=side,
-        kind=stop_kind(side, row.get("stop") == "up", limit=price is not UNSET),
-        price=price,
-        trigger=given(row.get("stopPrice")),
-        amount=given(row.get("size")),
-        created=moment(row.get("createdAt")),
-        time=moment(row.get("ts")),
-    )
+    return fill(row, FAMILY, ms(int(row["tradeTime"])) or row["createdAt"], coin(row["feeCurrency"]))

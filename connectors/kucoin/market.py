@@ -7,6 +7,7 @@ private one does; `connect` is the opening of both.
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -511,9 +512,9 @@ class KucoinStream(Stream):
         except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
+    @abstractmethod
     def message(self, envelope: Envelope, frame: str | bytes) -> list[Event]:
         """A frame with data."""
-        raise NotImplementedError  # pragma: no cover - both streams have their own
 
     def _control(self, envelope: Envelope, frame: str | bytes) -> list[Event]:
         number = str(envelope.id)

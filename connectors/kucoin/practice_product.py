@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -92,7 +93,7 @@ class Subscriber(Protocol):
     out: list[str | bytes]
 
 
-class Product:
+class Product(ABC):
     """What spot and futures have in common."""
 
     name = ""
@@ -111,34 +112,35 @@ class Product:
 
     # what a symbol is
 
+    @abstractmethod
     def wire(self, listing: Listing) -> str:
         """The venue's name of a listing."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
 
+    @abstractmethod
     def listing(self, symbol: Any) -> Listing:
         """By the venue's name. ApiError where there is none."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
 
     # orders
 
+    @abstractmethod
     def refuse(self, refusal: Refusal) -> ApiError:
         """The venue's words for a refusal of the engine."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
 
+    @abstractmethod
     def heard(self, event: AccountEvent) -> list[tuple[str, str, str, Any]]:
         """(topic, topic as it is named in the frame, subject, data) of what happened to an account."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
 
     # streams
 
+    @abstractmethod
     def publish_due(self, topic: str, now_ms: int) -> None:
         """Publish what is due of a public topic that somebody has."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
 
+    @abstractmethod
     def traded(self, event: Traded) -> None:
         """A public trade."""
-        raise NotImplementedError  # pragma: no cover - both products have their own
 
+    @abstractmethod
     def begin(self, topic: str) -> None:
         """Somebody subscribes to a topic."""
 

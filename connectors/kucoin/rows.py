@@ -1,4 +1,4 @@
-"""Rows that both of KuCoin's products share: order events with their executions, and what numbers and times mean."""
+"""Rows that both of KuCoin's products share: images, bars, orders with their executions, and what numbers and times mean."""
 
 from __future__ import annotations
 
@@ -10,9 +10,23 @@ from msgspec import UNSET, UnsetType
 
 from connectors.contract import Event, Unknown
 from connectors.kucoin.market import ms
-from connectors.model import EndReason, Fill, OrderKind, OrderStatus, OrderUpdate, Side
+from connectors.model import (
+    BookSnapshot,
+    Candle,
+    EndReason,
+    Fill,
+    Level,
+    OrderKind,
+    OrderStatus,
+    OrderUpdate,
+    Side,
+    TimeInForce,
+)
 
-STOP_EVENTS = {
+TIF = {"GTC": TimeInForce.GTC, "GTT": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK}
+_RULED = {TimeInForce.IOC: EndReason.IOC_REST, TimeInForce.FOK: EndReason.FOK}
+
+_STOP_EVENTS = {
     "open": OrderStatus.UNTRIGGERED,
     "triggered": OrderStatus.OPEN,
     "cancel": OrderStatus.CANCELLED,
@@ -41,6 +55,90 @@ def given(value: Any) -> Any:
         return UNSET
     number = Decimal(str(value))
     return number if number > 0 else UNSET
+
+
+def image(body: Any, wire: str, depth: int | None, time: int | None) -> BookSnapshot:
+    """A whole book; its number is that of the last update in it."""
+    return BookSnapshot(
+        wire=wire,
+        bids=[Level(float(row[0]), float(row[1])) for row in body["bids"] or ()],
+        asks=[Level(float(row[0]), float(row[1])) for row in body["asks"] or ()],
+        id=int(body["sequence"]),
+        depth=depth,
+        time=time,
+    )
+
+
+def bar(wire: str, interval: str, start: int, figures: tuple[Any, ...], turnover: Any = None) -> Candle:
+    """`start` in ms, `figures` open, high, low, close, volume. Whether a bar is over is not told."""
+    first, high, low, close, volume = map(float, figures)
+    return Candle(
+        wire=wire,
+        interval=interval,
+        start=start,
+        open=first,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        closed=False,
+        quote_volume=float(turnover) if turnover is not None else None,
+    )
+
+
+def settle(update: OrderUpdate, *, active: Any, cancelled: Any, waits: bool = False) -> None:
+    """The status of an order in a list: `waits` for its trigger, is `active`, or ended, `cancelled` or filled."""
+    if active:
+        update.status = OrderStatus.PARTLY_FILLED if update.filled else OrderStatus.OPEN
+        update.status = OrderStatus.UNTRIGGERED if waits else update.status
+    elif cancelled:  # the rest of a market order, or what the time in force ruled out, was ended by the venue
+        market = update.kind in (OrderKind.MARKET, OrderKind.STOP, OrderKind.TAKE_PROFIT)
+        ruled = EndReason.IOC_REST if market else _RULED.get(update.tif)
+        update.status = OrderStatus.EXPIRED if ruled else OrderStatus.CANCELLED
+        update.end_reason = ruled or UNSET
+    else:
+        update.status = OrderStatus.FILLED
+
+
+def fill(row: Any, family: str, time: int, fee_asset: str) -> Fill:
+    """An execution of the list, which tells its fee and not our id."""
+    return Fill(
+        wire=row["symbol"],
+        family=family,
+        id=str(row["tradeId"]),
+        venue_id=ident(row["orderId"]),
+        client_id="",
+        side=Side(row["side"]),
+        price=Decimal(str(row["price"])),
+        amount=Decimal(str(row["size"])),
+        time=time,
+        fee=Decimal(str(row["fee"])),
+        fee_asset=fee_asset,
+        maker=row["liquidity"] == "maker",
+    )
+
+
+def stop_event(row: Any, family: str, rises: str, *, algo: bool) -> Event:
+    """What happened to a stop order. `rises`: the product's word for a trigger above the price."""
+    status = _STOP_EVENTS.get(row["type"])
+    if status is None:
+        return Unknown(f"stop order event {row['type']}", str(row)[:200])
+    side, price = Side(row["side"]), given(row.get("orderPrice"))
+    return OrderUpdate(
+        wire=row["symbol"],
+        family=family,
+        venue_id=ident(row["orderId"]),
+        client_id=row.get("clientOid") or "",
+        status=status,
+        side=side,
+        kind=stop_kind(side, row.get("stop") == rises, limit=price is not UNSET),
+        price=price,
+        trigger=given(row.get("stopPrice")),
+        amount=given(row.get("size")),
+        created=moment(row.get("createdAt")),
+        time=moment(row.get("ts")),
+        algo=algo,
+    )
 
 
 def order_events(row: Any, family: str, new: set[str]) -> list[Event]:

@@ -30,7 +30,7 @@ from connectors.contract import (
 )
 from connectors.errors import AuthenticationFailed, NoSuchAccount, OrderNotFound, PermissionDenied, Refused, VenueError
 from connectors.kucoin.market import INTERVALS, Envelope, KucoinStream, ms
-from connectors.kucoin.rows import exact, ident, order_events
+from connectors.kucoin.rows import exact, ident, order_events, stop_event
 from connectors.kucoin.signing import MANAGEMENT, SPOT, public, read_data, signed
 from connectors.kucoin.spot_rows import (
     FAMILY,
@@ -41,7 +41,6 @@ from connectors.kucoin.spot_rows import (
     named_once,
     order_row,
     snapshot_row,
-    stop_event,
     stop_row,
     stop_word,
     ticker_row,
@@ -434,7 +433,7 @@ class SpotAccountStream(KucoinStream):
         if head in ("/spotMarket/tradeOrdersV2", "/spotMarket/tradeOrders"):
             return order_events(data, FAMILY, self._new)
         if head == "/spotMarket/advancedOrders":
-            return [stop_event(data)]
+            return [stop_event(data, FAMILY, "entry", algo=True)]
         if head == "/account/balance":
             return balance_event(data)
         return [Unknown(f"topic {head}", str(frame[:200]))]

@@ -8,17 +8,15 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from connectors.contract import Event, Unknown
-from connectors.kucoin.rows import STOP_EVENTS, given, ident, moment, stop_kind
+from connectors.contract import Event
+from connectors.kucoin.rows import TIF, bar, fill, given, ident, image, settle, stop_kind
 from connectors.model import (
     Balance,
     BookSnapshot,
     Candle,
-    EndReason,
     Fill,
     Instrument,
     InstrumentStatus,
-    Level,
     Market,
     OrderKind,
     OrderStatus,
@@ -31,7 +29,6 @@ from connectors.model import (
 )
 
 FAMILY = "spot"
-_TIF = {"GTC": TimeInForce.GTC, "GTT": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK}
 
 
 def named_once(instruments: list[Instrument]) -> list[Instrument]:
@@ -84,30 +81,12 @@ def _bound(value: Any) -> Decimal | None:
 
 
 def snapshot_row(body: Any, wire: str, depth: int | None) -> BookSnapshot:
-    return BookSnapshot(
-        wire=wire,
-        bids=[Level(float(row[0]), float(row[1])) for row in body["bids"] or ()],
-        asks=[Level(float(row[0]), float(row[1])) for row in body["asks"] or ()],
-        id=int(body["sequence"]),
-        depth=depth,
-        time=body.get("time"),
-    )
+    return image(body, wire, depth, body.get("time"))
 
 
 def candle_row(row: Any, wire: str, interval: str) -> Candle:
     start, first, close, high, low, volume, turnover = row[:7]
-    return Candle(
-        wire=wire,
-        interval=interval,
-        start=int(start) * 1000,
-        open=float(first),
-        high=float(high),
-        low=float(low),
-        close=float(close),
-        volume=float(volume),
-        closed=False,
-        quote_volume=float(turnover),
-    )
+    return bar(wire, interval, int(start) * 1000, (first, high, low, close, volume), turnover)
 
 
 def ticker_row(row: Any, time: int | None) -> Ticker:
@@ -134,7 +113,7 @@ def ticker_row(row: Any, time: int | None) -> Ticker:
 def order_row(row: Any) -> OrderUpdate:
     """An order as the lists and the look-ups write it."""
     filled = Decimal(row["dealSize"])
-    tif = _TIF.get(row.get("timeInForce") or "GTC", TimeInForce.GTC)
+    tif = TIF.get(row.get("timeInForce") or "GTC", TimeInForce.GTC)
     market = row["type"] == "market"
     update = OrderUpdate(
         wire=row["symbol"],
@@ -155,33 +134,12 @@ def order_row(row: Any) -> OrderUpdate:
     )
     if row.get("fee") not in (None, ""):
         update.fee, update.fee_asset = Decimal(row["fee"]), row.get("feeCurrency") or ""
-    if row["active"]:
-        update.status = OrderStatus.PARTLY_FILLED if filled else OrderStatus.OPEN
-    elif row["cancelExist"]:
-        ends = {TimeInForce.IOC: EndReason.IOC_REST, TimeInForce.FOK: EndReason.FOK}
-        ruled = EndReason.IOC_REST if market else ends.get(tif)
-        update.status = OrderStatus.EXPIRED if ruled else OrderStatus.CANCELLED
-        update.end_reason = ruled or UNSET
-    else:
-        update.status = OrderStatus.FILLED
+    settle(update, active=row["active"], cancelled=row["cancelExist"])
     return update
 
 
 def fill_row(row: Any) -> Fill:
-    return Fill(
-        wire=row["symbol"],
-        family=FAMILY,
-        id=str(row["tradeId"]),
-        venue_id=ident(row["orderId"]),
-        client_id="",
-        side=Side(row["side"]),
-        price=Decimal(row["price"]),
-        amount=Decimal(row["size"]),
-        time=row["createdAt"],
-        fee=Decimal(row["fee"]),
-        fee_asset=row["feeCurrency"],
-        maker=row["liquidity"] == "maker",
-    )
+    return fill(row, FAMILY, row["createdAt"], row["feeCurrency"])
 
 
 def stop_word(kind: OrderKind, side: Side) -> str:
@@ -199,34 +157,13 @@ def stop_row(row: Any) -> OrderUpdate:
         status=OrderStatus.UNTRIGGERED,
         side=side,
         kind=stop_kind(side, row.get("stop") == "entry", limit=limit),
-        tif=_TIF.get(row.get("timeInForce") or "GTC", TimeInForce.GTC),
+        tif=TIF.get(row.get("timeInForce") or "GTC", TimeInForce.GTC),
         price=given(row.get("price")) if limit else UNSET,
         trigger=given(row.get("stopPrice")),
         amount=given(row.get("size")),
         quote_amount=given(row.get("funds")) if not limit else UNSET,
         post_only=row.get("postOnly") is True,
         created=row.get("createdAt", UNSET),
-        algo=True,
-    )
-
-
-def stop_event(row: Any) -> Event:
-    status = STOP_EVENTS.get(row["type"])
-    if status is None:
-        return Unknown(f"stop order event {row['type']}", str(row)[:200])
-    side, price = Side(row["side"]), given(row.get("orderPrice"))
-    return OrderUpdate(
-        wire=row["symbol"],
-        family=FAMILY,
-        venue_id=ident(row["orderId"]),
-        status=status,
-        side=side,
-        kind=stop_kind(side, row.get("stop") == "entry", limit=price is not UNSET),
-        price=price,
-        trigger=given(row.get("stopPrice")),
-        amount=given(row.get("size")),
-        created=moment(row.get("createdAt")),
-        time=moment(row.get("ts")),
         algo=True,
     )
 
