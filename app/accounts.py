@@ -63,6 +63,13 @@ def _uncollected(make: Callable[[], PracticeServer]) -> PracticeServer:
         gc.enable()
 
 
+def _exchange(venue: Venue) -> PracticeServer:
+    """A practice exchange in this process; only who wants one pays for what it imports."""
+    from connectors.practice.server import PracticeServer
+
+    return PracticeServer(venue)
+
+
 class AccountState(StrEnum):
     """How an account does."""
 
@@ -273,10 +280,8 @@ class Account(QObject):
             else:
                 return self.process.hosts, self.process.credentials
         if self.environment is Environment.PRACTICE:
-            from connectors.practice.server import PracticeServer
-
             # filling thousands of levels takes a while; the window goes on living meanwhile
-            self.server = await asyncio.to_thread(_uncollected, partial(PracticeServer, self.venue))
+            self.server = await asyncio.to_thread(_uncollected, partial(self._owner.exchange, self.venue))
             await self.server.start()
             return self.server.hosts, self.server.credentials
         if self.venue.standing.lifecycle is Lifecycle.CLOSED:
@@ -514,7 +519,7 @@ class Accounts(QObject):
     """All accounts. `focus` is the one that new panels and the ticket use. `changed` gives an account's id.
 
     `served`: hosts and credentials, by venue, of practice exchanges that run elsewhere on this machine already. `practice` makes
-    a practice exchange in a process of its own; while it is None they run in this one.
+    a practice exchange in a process of its own; while it is None they run in this one, where `exchange` makes them.
     """
 
     changed = Signal(str)
@@ -539,6 +544,7 @@ class Accounts(QObject):
         self.observers: list[AccountObserver] = []
         self.served: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
         self.practice: Callable[[str], PracticeProcess] | None = None
+        self.exchange: Callable[[Venue], PracticeServer] = _exchange
         self.market: Callable[[Event, Instrument, Environment], None] = lambda event, instrument, environment: None
         self._hide = hide
         self._focus = ""

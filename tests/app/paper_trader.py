@@ -20,8 +20,14 @@ ACCOUNT = "binance:paper"
 LIMITS = Limits(orders_per_second=None, repeat_seconds=None, max_open_orders=None)
 
 
+def say(word: str) -> None:
+    """One line for whoever started us."""
+    sys.stdout.write(word + "\n")
+    sys.stdout.flush()
+
+
 async def trade(hosts: dict[str, str], keys: list[str], seed: int) -> None:
-    """Say "ready" when the first order may leave, then go on for ever."""
+    """Say "ready" when the first order may leave and "fill" at each execution; go on for ever."""
     chance = random.Random(seed)
     settings = Settings()
     settings.preferences.accounts = [ACCOUNT]
@@ -33,8 +39,8 @@ async def trade(hosts: dict[str, str], keys: list[str], seed: int) -> None:
     feeds = [feed for key in keys if (feed := terminal.markets.open(key, Environment.PAPER)) is not None]
     while desk._not_ready(account) or not all(feed.sync.live for feed in feeds):  # noqa: ASYNC110 - many conditions
         await asyncio.sleep(0.02)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    desk.fill_added.connect(lambda _: say("fill"))
+    say("ready")
     while True:
         await asyncio.sleep(chance.uniform(0.0, 0.01))
         feed = chance.choice(feeds)

@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def fathom(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"FATHOM_HOME": str(home), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "app", *words]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60, cwd=home)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=PATIENCE, cwd=home
+    )
 
 
 def test_venues_joins_the_catalogue_with_what_is_implemented(tmp_path: Path) -> None:
@@ -113,7 +117,7 @@ def test_practice_says_in_one_line_where_it_serves(tmp_path: Path) -> None:
         assert process.stdout is not None
         said = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     assert said["venue"] == "binance"
     assert said["hosts"]["https://api.binance.com"].startswith("http://127.0.0.1:")
     assert said["hosts"]["wss://stream.binance.com:9443"].startswith("ws://127.0.0.1:")
@@ -126,7 +130,7 @@ def test_decode_and_sign_answer_each_line_and_go_on(tmp_path: Path) -> None:
     def ask(command: str, *lines: str) -> list[dict[str, Any]]:
         words = [sys.executable, "-m", "app", command, "binance"]
         done = subprocess.run(
-            words, input="\n".join(lines), capture_output=True, text=True, env=environment, timeout=60, check=True
+            words, input="\n".join(lines), capture_output=True, text=True, env=environment, timeout=PATIENCE, check=True
         )
         assert done.stderr == ""
         return [json.loads(line) for line in done.stdout.splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from connectors.errors import OutcomeUnknown
 from connectors.model import OrderKind, OrderRequest, OrderStatus, OrderUpdate, Side
 from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder
-from tests.end_to_end.rig import ACCOUNT, all_orders, exchange_of, until
+from tests.end_to_end.rig import ACCOUNT, Time, all_orders, exchange_of, unseen, until
 
 KEY = "binance:practice"
 SPOT, PERP = "binance:spot:BTC-USDT", "binance:perp:BTC-USDT"
@@ -91,9 +92,23 @@ async def terminal_at(
         await terminal.stop()
 
 
+class Eager(random.Random):
+    """Jitter that lets nobody wait before a request is repeated."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """The shortest pause."""
+        return a
+
+
 def theirs(server: PracticeServer, order: Order) -> Any:
     """What the exchange has of an order."""
     return next(row for row in all_orders(server) if str(row.id) == order.venue_id)
+
+
+def runs_out(server: PracticeServer) -> int:
+    """When the venue's dead man's switch of the perpetual falls, in its own time; 0 while it is not set."""
+    practice: Any = server.practice
+    return practice.usdm._countdowns.get((ACCOUNT, "perp:BTC-USDT"), 0)
 
 
 async def test_kill_cancels_what_the_desk_never_heard_of_too_and_reports_account_by_account(tmp_path: Path) -> None:
@@ -101,16 +116,16 @@ async def test_kill_cancels_what_the_desk_never_heard_of_too_and_reports_account
         await scene.ready(SPOT, PERP)
         scene.desk.arm(Environment.PRACTICE)
         spot, perp = await scene.works(scene.place()), await scene.works(scene.place(PERP))
-        server.faults.stalled = True  # so the desk hears nothing of these
-        for number, key in enumerate(("spot:ETH-USDT", "perp:ETH-USDT")):
-            listing = server.exchange.listings[key]
-            name = f"elsewhere{number}"
-            price = listing.reference * Decimal("0.98")
-            terms = NewOrder(
-                key=key, side=Side.BUY, kind=OrderKind.LIMIT, price=price, amount=Decimal("0.1"), client_id=name
-            )
-            server.exchange.place(ACCOUNT, terms)
-        server.faults.stalled = False
+        with unseen(server):
+            for number, key in enumerate(("spot:ETH-USDT", "perp:ETH-USDT")):
+                listing = server.exchange.listings[key]
+                name = f"elsewhere{number}"
+                price = listing.reference * Decimal("0.98")
+                terms = NewOrder(
+                    key=key, side=Side.BUY, kind=OrderKind.LIMIT, price=price, amount=Decimal("0.1"), client_id=name
+                )
+                server.exchange.place(ACCOUNT, terms)
+        assert len(scene.desk.orders) == 2
         report = await scene.desk.kill()
         assert report == {KEY: "confirmed"}
         assert not scene.desk.armed(Environment.PRACTICE)
@@ -129,6 +144,7 @@ async def test_kill_goes_on_until_a_venue_that_cannot_be_reached_has_confirmed(t
     async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
         await scene.ready(SPOT)
         order = await scene.works(scene.place())
+        scene.account.session.driver.chance = Eager()
         server.faults.refuse = 1.0
         killing = asyncio.ensure_future(scene.desk.kill())
         line = await until(lambda: scene.desk.killing.lines.get(KEY), "a line in the report")
@@ -177,13 +193,15 @@ async def test_an_order_that_is_written_down_when_kill_is_pressed_is_not_sent(tm
 
 async def test_the_venue_cancels_by_itself_when_nobody_renews_its_switch(tmp_path: Path) -> None:
     """given a dead man's switch, when the connection is gone without a word, then the venue cancels; spot has none and stays."""
-    async with exchange_of("binance") as server, terminal_at(server, tmp_path, dead_man=1.5) as scene:
+    clock = Time()
+    async with exchange_of("binance", now_ms=clock) as server, terminal_at(server, tmp_path, dead_man=9.0) as scene:
         await scene.ready(SPOT, PERP)
         perp, spot = await scene.works(scene.place(PERP)), await scene.works(scene.place())
-        created = server.exchange.now_ms
-        await until(lambda: server.exchange.now_ms > created + 3500, "more than two of its times")
-        assert theirs(server, perp).status is OrderStatus.OPEN  # it is renewed
+        first = await until(lambda: runs_out(server), "the switch to be set")
+        await until(lambda: runs_out(server) > first, "its renewal")
+        assert theirs(server, perp).status is OrderStatus.OPEN
         scene.desk._dead_man.end(scene.account)
+        clock.ahead += 9_001
         await until(lambda: theirs(server, perp).status is OrderStatus.CANCELLED, "the venue's own cancel")
         await until(lambda: perp.state is OrderState.CANCELLED, "its news")
         assert theirs(server, spot).status is OrderStatus.OPEN
@@ -191,14 +209,15 @@ async def test_the_venue_cancels_by_itself_when_nobody_renews_its_switch(tmp_pat
 
 @pytest.mark.parametrize("releases", [True, False])
 async def test_a_normal_end_leaves_orders_if_the_trader_wants_it_so(tmp_path: Path, releases: bool) -> None:
-    async with exchange_of("binance") as server:
-        async with terminal_at(server, tmp_path, dead_man=1.0) as scene:
+    clock = Time()
+    async with exchange_of("binance", now_ms=clock) as server:
+        async with terminal_at(server, tmp_path, dead_man=60.0) as scene:
             scene.terminal.settings.preferences.dead_man_releases = releases
             await scene.ready(PERP)
             perp = await scene.works(scene.place(PERP))
             await until(lambda: scene.desk._dead_man._armed.get(KEY), "an armed switch")
-        ended = server.exchange.now_ms
-        await until(lambda: server.exchange.now_ms > ended + 2000, "twice its time")
+        clock.ahead, ended = 60_001, server.exchange.now_ms
+        await until(lambda: server.exchange.now_ms > ended + 60_000, "its time")
         assert theirs(server, perp).status is (OrderStatus.OPEN if releases else OrderStatus.CANCELLED)
 
 
@@ -273,11 +292,10 @@ async def test_what_fills_while_it_is_being_replaced_is_not_asked_for_again(tmp_
         server.faults.hold = b"orderId"
         scene.desk.amend(order.id, price=Decimal(62798))
         await until(lambda: server.faults.held, "the cancel at the door")
-        server.faults.stalled = True  # the fill is seen by nobody here
-        server.fund("taker")
-        terms = NewOrder(key="spot:BTC-USDT", side=Side.SELL, kind=OrderKind.MARKET, amount=Decimal("0.003"))
-        server.exchange.place("taker", terms)
-        server.faults.stalled = False
+        with unseen(server):
+            server.fund("taker")
+            terms = NewOrder(key="spot:BTC-USDT", side=Side.SELL, kind=OrderKind.MARKET, amount=Decimal("0.003"))
+            server.exchange.place("taker", terms)
         server.faults.hold = b""
         await until(lambda: len(all_orders(server)) == 2, "the new leg")
         await until(lambda: order.state in (OrderState.OPEN, OrderState.PARTLY_FILLED), "its acknowledgement")

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from app.export import BATCH, Cancelled, export
 from app.journal import Journal, JournalUnavailable
 from app.journal_file import MIGRATIONS
 from app.journal_rows import COLUMNS, FillRecord, Intent, Note
+from tests.waiting import PATIENCE, until
 
 
 def intent(number: int, client_id: str | None = None) -> Intent:
@@ -150,12 +150,6 @@ async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     journal.close()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - another thread makes it true
-            await asyncio.sleep(0.01)
-
-
 async def test_lines_that_the_disk_refuses_are_kept_told_and_written_later(tmp_path: Path) -> None:
     """given a disk that is full, then events wait in memory, intents are refused, and all is on disk when there is room."""
     resource = pytest.importorskip("resource")
@@ -178,7 +172,7 @@ async def test_lines_that_the_disk_refuses_are_kept_told_and_written_later(tmp_p
         assert [level for level, _ in said] == ["danger"]
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    await until(lambda: journal.writable)
+    await until(lambda: journal.writable, "the disk")
     await journal.flush()
     record = await journal.order("o1")
     assert record is not None
@@ -200,7 +194,7 @@ async def test_a_lock_of_another_program_delays_and_loses_nothing(tmp_path: Path
         await journal.flush()
     other.execute("COMMIT")
     other.close()
-    await until(lambda: journal.writable)
+    await until(lambda: journal.writable, "the disk")
     record = await journal.order("o1")
     assert record is not None
     assert len(record.events) == 1
@@ -246,7 +240,7 @@ async def test_a_line_that_can_never_be_written_is_told_and_holds_up_no_other(tm
     record = await journal.order("o1")
     assert record is not None
     assert [time for time, *_ in record.events] == [11]
-    await until(lambda: said == ["danger", "danger"])
+    await until(lambda: said == ["danger", "danger"], "both complaints")
     journal.close()
 
 
@@ -447,10 +441,10 @@ async def test_orders_are_written_down_while_a_long_export_runs(tmp_path: Path) 
     def hold(done: int, whole: int) -> None:
         if done:
             reached.set()
-            assert go_on.wait(20)
+            assert go_on.wait(PATIENCE)
 
     task = asyncio.ensure_future(export(journal, tmp_path / "out.csv", progress=hold))
-    await until(reached.is_set)
+    await until(reached.is_set, "the middle of the export")
     await journal.intent(intent(BATCH + 1))
     assert not task.done()
     go_on.set()

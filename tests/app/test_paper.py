@@ -21,7 +21,7 @@ from app.terminal import Terminal
 from connectors.catalogue import load, slugs
 from connectors.contract import Environment, Lifecycle, Page
 from connectors.model import Fees, Instrument, OrderKind, Side
-from connectors.practice.server import PracticeServer
+from connectors.practice.server import PracticeServer, practice_class
 from connectors.practice.terms import NewOrder
 from tests.waiting import until
 
@@ -47,6 +47,14 @@ class Market:
             self.order("street", Side.SELL, "1", str(62_800 + step))
             self.order("street", Side.BUY, "1", str(62_800 - step), key="perp:BTC-USDT")
             self.order("street", Side.SELL, "1", str(62_800 + step), key="perp:BTC-USDT")
+
+    async def passes(self, account: Account) -> None:
+        """Wait until the exchange's clock has passed what the account takes for its time, which is an estimate.
+
+        What trades before that would count as older than an order that was placed just now.
+        """
+        moment = account.session.now_ms()
+        await until(lambda: time.time_ns() // 1_000_000 > moment, "the exchange's clock")
 
     def order(self, account: str, side: Side, amount: str, price: str, key: str = "spot:BTC-USDT") -> int:
         """A limit order at the exchange, now."""
@@ -139,6 +147,7 @@ def test_a_resting_order_waits_for_its_turn_in_the_live_queue(tmp_path: Path, mo
         order = place(terminal, draft(instrument, Side.BUY, "0.5", "62799"))
         await until(lambda: order.state is OrderState.OPEN, "the acknowledgement")
         assert account.session.ahead(order.venue_id) == 1
+        await market.passes(account)
         market.order("street", Side.BUY, "1", "62799")
         market.order("taker", Side.SELL, "0.4", "62799")
         await until(lambda: account.session.ahead(order.venue_id) == D("0.6"), "the queue to move")
@@ -277,7 +286,10 @@ def test_every_venue_that_lives_can_be_traded_on_paper(
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
 
     async def run() -> None:
-        server = PracticeServer(load(slug), seed=5)
+        venue = load(slug)
+        named = [row for row in practice_class(venue).listings if row.symbol in venue.demo_symbols]
+        traded = {min(row.key for row in named if row.market is market) for market in {row.market for row in named}}
+        server = PracticeServer(venue, seed=5, crowd=traded)
         await server.start()
         settings = Settings()
         settings.preferences.accounts = [f"{slug}:paper"]

@@ -18,6 +18,7 @@ from connectors.errors import VenueUnavailable
 from connectors.model import Balance, Fill, Instrument, OrderKind, OrderRef, OrderRequest, OrderStatus, Side, Trade
 from connectors.runtime.clock import Clock
 from connectors.runtime.replay import ReplaySource
+from tests.waiting import until
 
 D = Decimal
 
@@ -89,7 +90,7 @@ def test_a_recorded_market_fills_what_it_would_have_filled(venues_dir: Path) -> 
         while sources[0].progress < 1:
             await asyncio.sleep(0)
             lowest_ask = min(lowest_ask, D(repr(sync.book.best_ask[0])) if sync.book.best_ask else lowest_ask)
-        await asyncio.sleep(0.2)
+        await until(lambda: sum(fill.amount for fill in ear.fills) == 205, "news of all that fills")
         found = await session.order(OrderRef(instrument=instrument, client_id="r"))
         mine = [trade for trade in ear.sold[began:] if trade.wire == instrument.wire]
         sold = sum((D(repr(trade.amount)) for trade in mine if D(repr(trade.price)) <= price), D(0))

@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.vault import FILE, Vault, VaultProblem, refuse_closed
 from connectors.catalogue import load, slugs
 from connectors.contract import Environment, Lifecycle
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,9 +46,17 @@ def test_a_broken_file_is_kept_aside_and_said(tmp_path: Path, monkeypatch: pytes
 
 
 KEYRING_SCRIPT = """
-import os, sys
+import os, sys, time
+from jeepney import DBusAddress, new_method_call
+from jeepney.io.blocking import open_dbus_connection
 from app.vault import Vault
 from connectors.contract import Environment
+# the daemon says that it is unlocked before it has its name on the bus; whoever asks too early is given another, locked one
+bus, deadline = open_dbus_connection(bus="SESSION"), time.monotonic() + 60
+itself = DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
+while not bus.send_and_get_reply(new_method_call(itself, "NameHasOwner", "s", ("org.freedesktop.secrets",))).body[0]:
+    assert time.monotonic() < deadline, "the keyring never came to the bus"
+    time.sleep(0.02)
 vault = Vault()
 assert vault.persistent, vault.backend
 if sys.argv[1] == "save":
@@ -87,7 +96,7 @@ def test_keys_live_in_the_secret_service_and_nowhere_else(tmp_path: Path) -> Non
         text=True,
         env=environment,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("done") == 2
@@ -104,7 +113,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

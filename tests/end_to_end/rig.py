@@ -8,8 +8,8 @@ import os
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,37 @@ def instruments_of(server: PracticeServer) -> list[str]:
             wanted = [listing for listing in keys if listing.symbol in venue.demo_symbols] or keys
             found.append(f"{venue.slug}:{wanted[0].key}")
     return found
+
+
+@asynccontextmanager
+async def trading_at(home: Path, *instruments: str) -> AsyncGenerator[tuple[PracticeServer, Trading]]:
+    """A still market at Binance and a process that may trade there; gone when the test is over, however it went."""
+    async with exchange_of("binance") as server:
+        trading = Trading(server, home, list(instruments))
+        try:
+            await trading.start()
+            yield server, trading
+        finally:
+            await trading.kill()
+
+
+class Time:
+    """The clock of an exchange, in ms: the wall's, and what a test lets pass at once."""
+
+    def __init__(self) -> None:
+        self.ahead = 0
+
+    def __call__(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead
+
+
+@contextmanager
+def unseen(server: PracticeServer) -> Generator[None]:
+    """Of what happens at the exchange meanwhile its sockets tell nothing, not later either."""
+    server.faults.stalled = True
+    yield
+    server.advance(server.exchange.now_ms)  # what is told at the next tick only is lost as well
+    server.faults.stalled = False
 
 
 @asynccontextmanager

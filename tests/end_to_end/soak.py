@@ -107,7 +107,7 @@ async def disturb(server: PracticeServer, chance: random.Random, tally: Tally) -
 
 async def rounds(slug: str, home: Path, *, kills: int, until: float, seed: int) -> Tally:
     """Kill so many times, or until a moment (monotonic), whatever comes first; then one last comparison."""
-    chance = random.Random(f"{seed} {slug}")
+    chance, elsewhere = random.Random(f"{seed} {slug}"), random.Random(f"{seed} {slug} elsewhere")
     tally = Tally(slug)
     faults = rough(seed)
     async with exchange_of(slug, faults=faults, seed=seed) as server:
@@ -122,7 +122,7 @@ async def rounds(slug: str, home: Path, *, kills: int, until: float, seed: int) 
                     await trading.hears("ready")
                     await check(server, trading, tally)
                     await trading.tell("trade", seed=chance.randrange(2**32), actions=ACTIONS)
-                    disturbing = asyncio.ensure_future(disturb(server, chance, tally))
+                    disturbing = asyncio.ensure_future(disturb(server, elsewhere, tally))
                     await asyncio.sleep(chance.uniform(*LIVES))
                     disturbing.cancel()
                     await asyncio.gather(disturbing, return_exceptions=True)

@@ -14,13 +14,28 @@ from PySide6.QtWidgets import QPushButton, QWidget
 from qasync import QEventLoop
 
 from app.accounts import Account, AccountState
+from app.settings import Settings
 from app.terminal import Terminal
+from connectors.contract import Venue
 from connectors.model import Side
+from connectors.practice.server import PracticeServer, practice_class
 from tests.waiting import until
 from ui.panels.ladder import HEAD, ROW, TOOLS
 from ui.window import Window
 
+TURNS = 5  # of the loop in which nothing moves, until a layout counts as settled
 Scenario = Callable[[Terminal, Window], Awaitable[None]]
+
+
+def small_exchange(venue: Venue) -> PracticeServer:
+    """A practice exchange whose crowd is in bitcoin alone, so that it is filled soon, and is the same each time."""
+    listed = practice_class(venue).listings
+    return PracticeServer(venue, seed=1, crowd=[row.key for row in listed if row.base == "BTC"])
+
+
+def whole_exchange(venue: Venue) -> PracticeServer:
+    """One with a crowd in everything that is listed."""
+    return PracticeServer(venue, seed=1)
 
 
 def play(
@@ -30,6 +45,7 @@ def play(
     scenario: Scenario,
     *,
     prepare: Callable[[Terminal], None] = lambda terminal: None,
+    exchange: Callable[[Venue], PracticeServer] = small_exchange,
     **options: Any,
 ) -> None:
     """Start the whole program, let the scenario run, stop everything."""
@@ -37,6 +53,7 @@ def play(
 
     async def run() -> None:
         terminal = Terminal(**options)
+        terminal.accounts.exchange = exchange
         prepare(terminal)
         window = Window(terminal)
         window.show()
@@ -94,3 +111,39 @@ async def ready(terminal: Terminal, window: Window, account: Account | None = No
     await until(lambda: window.ladder.rows is not None and window.ladder.rows.top is not None, "rows in the ladder")
     await until(lambda: found.id in terminal.desk._inquiry.reconciled, "the comparison with the journal")
     return found
+
+
+async def stand_still(window: Window, account: Account) -> PracticeServer:
+    """Send the crowd home, and wait until the screen shows where the market stopped: nobody moves it from now on but the test."""
+    server, feed = account.server, window.feed
+    assert server is not None
+    assert feed is not None
+    server.crowd = None
+    key = feed.instrument.key.partition(":")[2]
+
+    def caught_up() -> bool:
+        theirs = [float(level.price) for level in server.exchange.best(key) if level is not None]
+        return feed.sync.live and theirs == [level[0] for level in (feed.book.best_bid, feed.book.best_ask) if level]
+
+    await until(caught_up, "the price at which the market stopped")
+    return server
+
+
+async def settled(window: Window) -> None:
+    """The panels stand where they will stand: what Qt puts off to the next turns of the loop is done."""
+    seen: list[list[tuple[object, ...]]] = []
+
+    def rest() -> bool:
+        shown = [panel for panel in window.panels.values() if panel.isVisible()]
+        seen.append([(panel.panel_id, panel.mapTo(window, QPoint()), panel.size()) for panel in shown])
+        return len(seen) > TURNS and all(look == seen[-1] for look in seen[-TURNS:])
+
+    await until(rest, "panels that move no more")
+
+
+def nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings under which no account starts."""
+    monkeypatch.setenv("FATHOM_HOME", str(home))
+    settings = Settings()
+    settings.preferences.accounts = ["none:none"]
+    return settings

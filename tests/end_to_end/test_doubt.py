@@ -20,7 +20,7 @@ from app.terminal import Terminal, wanted_accounts
 from connectors.catalogue import load
 from connectors.contract import Environment
 from connectors.model import Side
-from tests.end_to_end.stage import play, press, ready, until
+from tests.end_to_end.stage import nothing_runs, play, press, ready, settled, until
 from ui.panels.accounts import ACCOUNT_COLUMNS
 from ui.panels.blotter import ORDER_COLUMNS, in_doubt, state_words
 from ui.window import Window
@@ -49,12 +49,11 @@ def test_a_cancel_without_an_answer_turns_amber_with_its_age_and_leads_to_the_jo
         assert account.server is not None
         order = place(terminal, window)
         await until(lambda: order.state is OrderState.OPEN, "the order")
+        table = window.orders.table
+        usual = table.verticalHeader().defaultSectionSize()
+        await until(lambda: order in table.rows.rows and table.rowHeight(0) == usual, "an ordinary row")
         account.server.faults.hold = b"orderId"
         terminal.desk.cancel(order.id)
-        table = window.orders.table
-        await until(lambda: order in table.rows.rows, "its row")
-        usual = table.verticalHeader().defaultSectionSize()
-        assert table.rowHeight(0) == usual
         await until(lambda: in_doubt(order) is not None, "the answer to be overdue")
         first, then = in_doubt(order) or ("", "")
         assert "cancel was asked for" in first
@@ -131,6 +130,7 @@ def test_what_is_grave_stays_on_the_screen_until_it_can_be_read(
     loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
+        await terminal.journal.flush()  # what was queued before would find that it can be written
         terminal.journal.problem = "The order journal cannot be written."
         window.notices.say("danger", terminal.journal.problem)
         window.notices.say("info", "Binance practice: nothing was missed.")
@@ -167,8 +167,10 @@ def test_the_state_of_an_order_is_visible_in_a_window_of_1280(
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         window.resize(1280, 800)
+        await settled(window)
         table = window.orders.table
-        await until(lambda: window.width() == 1280 and table.viewport().width() > 500, "the arranged window")
+        assert window.width() == 1280
+        assert table.viewport().width() > 500
         at = [column.name for column in ORDER_COLUMNS].index("State")
         assert table.columnViewportPosition(at) + table.columnWidth(at) < table.viewport().width()
 
@@ -185,14 +187,6 @@ def test_a_panel_that_is_opened_in_another_workspace_has_its_title(
         await until(lambda: dock.isVisible() and dock.tabWidget().isVisible(), "the panel under its title")
 
     play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))
-
-
-def nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings under which no account starts."""
-    monkeypatch.setenv("FATHOM_HOME", str(home))
-    settings = Settings()
-    settings.preferences.accounts = ["none:none"]
-    return settings
 
 
 def test_an_account_that_cannot_be_reached_says_when_it_is_tried_again_and_can_be_tried_now(

@@ -13,13 +13,13 @@ import pytest
 
 from connectors.model import OrderStatus, Side
 from connectors.practice.server import PracticeServer
-from tests.end_to_end.rig import ACCOUNT, Trading, agree, all_orders, exchange_of, until
+from tests.end_to_end.rig import ACCOUNT, Trading, agree, all_orders, trading_at, until
 
 SPOT, PERP = "binance:spot:BTC-USDT", "binance:perp:BTC-USDT"
 RESTING, CROSSING = "62000", "62900"
 Break = Callable[[PracticeServer, Trading], Awaitable[None]]
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)  # longer than any wait in here, which says what never came
 
 
 async def cut(server: PracticeServer, trading: Trading) -> None:
@@ -43,12 +43,18 @@ async def back(server: PracticeServer, trading: Trading, breaks: Break) -> None:
     await agree(server, trading)
 
 
+async def stands(server: PracticeServer, trading: Trading, amount: str) -> str:
+    """An order that rests, and of which everybody says the same; its id in the desk."""
+    order_id = await trading.place(SPOT, Side.BUY, amount, RESTING)
+    await until(lambda: all_orders(server), "the order at the exchange")
+    await agree(server, trading)
+    return order_id
+
+
 @BREAKS
 async def test_broken_before_the_request_is_sent(tmp_path: Path, breaks: Break) -> None:
     """given an order that is written down and has not left, when it breaks, then it is sent once at most and known."""
-    async with exchange_of("binance") as server:
-        trading = Trading(server, tmp_path, [SPOT])
-        await trading.start()
+    async with trading_at(tmp_path, SPOT) as (server, trading):
         await trading.tell("shut", gate="place")
         await trading.place(SPOT, Side.BUY, "0.001", RESTING)
         await trading.hears("gate")
@@ -63,15 +69,12 @@ async def test_broken_before_the_request_is_sent(tmp_path: Path, breaks: Break) 
             assert all_orders(server) == []
         else:
             assert [order.status for order in all_orders(server)] == [OrderStatus.OPEN]
-        await trading.kill()
 
 
 @BREAKS
 async def test_broken_after_the_request_was_sent(tmp_path: Path, breaks: Break) -> None:
     """given a request that is on its way, when it breaks and the request arrives all the same, then the order is found."""
-    async with exchange_of("binance") as server:
-        trading = Trading(server, tmp_path, [SPOT])
-        await trading.start()
+    async with trading_at(tmp_path, SPOT) as (server, trading):
         server.faults.hold = b"newClientOrderId"
         await trading.place(SPOT, Side.BUY, "0.001", RESTING)
         await until(lambda: server.faults.held, "the request at the exchange's door")
@@ -83,15 +86,12 @@ async def test_broken_after_the_request_was_sent(tmp_path: Path, breaks: Break) 
         (row,) = (await trading.state())["orders"]
         assert row["state"] == "open"
         assert len(all_orders(server)) == 1
-        await trading.kill()
 
 
 @BREAKS
 async def test_broken_after_the_order_was_accepted(tmp_path: Path, breaks: Break) -> None:
     """given an order that stands, when its answer never comes, then it is found and not sent again."""
-    async with exchange_of("binance") as server:
-        trading = Trading(server, tmp_path, [SPOT])
-        await trading.start()
+    async with trading_at(tmp_path, SPOT) as (server, trading):
         server.faults.stalled = True  # neither the answer nor any event gets through
         await trading.place(SPOT, Side.BUY, "0.001", RESTING)
         await until(lambda: all_orders(server), "the order at the exchange")
@@ -101,16 +101,13 @@ async def test_broken_after_the_order_was_accepted(tmp_path: Path, breaks: Break
         (row,) = (await trading.state())["orders"]
         assert row["state"] == "open"
         assert len(all_orders(server)) == 1
-        await trading.kill()
 
 
 @BREAKS
 @MARKETS
 async def test_broken_after_a_fill(tmp_path: Path, breaks: Break, market: str) -> None:
     """given an order that filled unseen, when it breaks, then its executions are caught up, each once."""
-    async with exchange_of("binance") as server:
-        trading = Trading(server, tmp_path, [market])
-        await trading.start()
+    async with trading_at(tmp_path, market) as (server, trading):
         server.faults.stalled = True
         await trading.place(market, Side.BUY, "0.003", CROSSING)
         await until(lambda: server.exchange.fills(ACCOUNT), "a fill at the exchange")
@@ -121,18 +118,13 @@ async def test_broken_after_a_fill(tmp_path: Path, breaks: Break, market: str) -
         (theirs,) = all_orders(server)
         assert row["state"] == theirs.status.value
         assert row["filled"] != "0"
-        await trading.kill()
 
 
 @BREAKS
 async def test_broken_during_a_cancel(tmp_path: Path, breaks: Break) -> None:
     """given a cancel that is on its way, when it breaks, then nobody hangs in "cancelling"."""
-    async with exchange_of("binance") as server:
-        trading = Trading(server, tmp_path, [SPOT])
-        await trading.start()
-        order_id = await trading.place(SPOT, Side.BUY, "0.001", RESTING)
-        await until(lambda: all_orders(server), "the order at the exchange")
-        await agree(server, trading)
+    async with trading_at(tmp_path, SPOT) as (server, trading):
+        order_id = await stands(server, trading, "0.001")
         server.faults.hold = b"orderId"
         await trading.tell("cancel", id=order_id)
         await until(lambda: server.faults.held, "the cancel at the exchange's door")
@@ -143,18 +135,13 @@ async def test_broken_during_a_cancel(tmp_path: Path, breaks: Break) -> None:
         await agree(server, trading)
         (row,) = (await trading.state())["orders"]
         assert row["state"] == "cancelled"
-        await trading.kill()
 
 
 @BREAKS
 async def test_broken_between_the_cancel_and_the_new_leg_of_a_change(tmp_path: Path, breaks: Break) -> None:
     """given a venue that changes by cancelling and placing anew, when it breaks between, then there is never more than one."""
-    async with exchange_of("binance") as server:
-        trading = Trading(server, tmp_path, [SPOT])
-        await trading.start()
-        order_id = await trading.place(SPOT, Side.BUY, "0.001", RESTING)
-        await until(lambda: all_orders(server), "the order at the exchange")
-        await agree(server, trading)
+    async with trading_at(tmp_path, SPOT) as (server, trading):
+        order_id = await stands(server, trading, "0.001")
         await trading.tell("shut", gate="place")
         await trading.tell("amend", id=order_id, price="62001")
         await trading.hears("gate")
@@ -166,18 +153,13 @@ async def test_broken_between_the_cancel_and_the_new_leg_of_a_change(tmp_path: P
         (row,) = (await trading.state())["orders"]
         assert row["state"] == ("open" if breaks is cut else "cancelled")
         assert sum(not order.status.is_final for order in all_orders(server)) == (breaks is cut)
-        await trading.kill()
 
 
 @BREAKS
 async def test_broken_while_the_new_leg_of_a_change_is_on_its_way(tmp_path: Path, breaks: Break) -> None:
     """given a new leg whose answer is lost, then the order goes on as the one that it was, with its history."""
-    async with exchange_of("binance") as server:
-        trading = Trading(server, tmp_path, [SPOT])
-        await trading.start()
-        order_id = await trading.place(SPOT, Side.BUY, "0.002", RESTING)
-        await until(lambda: all_orders(server), "the order at the exchange")
-        await agree(server, trading)
+    async with trading_at(tmp_path, SPOT) as (server, trading):
+        order_id = await stands(server, trading, "0.002")
         server.faults.hold = b"newClientOrderId"
         await trading.tell("amend", id=order_id, price="62001")
         await until(lambda: server.faults.held, "the new leg at the exchange's door")
@@ -187,4 +169,3 @@ async def test_broken_while_the_new_leg_of_a_change_is_on_its_way(tmp_path: Path
         await back(server, trading, breaks)
         (row,) = (await trading.state())["orders"]
         assert (row["id"], row["state"], float(row["price"])) == (order_id, "open", 62001.0)
-        await trading.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from qasync import QEventLoop
 
 from app.terminal import Terminal
 from connectors.contract import Environment
-from tests.end_to_end.stage import play, ready, until
+from tests.end_to_end.stage import play, ready, settled, until, whole_exchange
 from ui import panels
 from ui.panel import Painted, Panel
 from ui.theme import Theme
@@ -118,7 +117,7 @@ def test_no_text_hides_another_and_every_control_has_a_name(
         wrong: list[str] = []
         for name in WORKSPACES:
             window.show_workspace(name)
-            await asyncio.sleep(0.2)  # splitters settle in the next turns of the loop
+            await settled(window)
             for instrument in shown if name == "Trade" else shown[:1]:
                 window.show_instrument(instrument.key, Environment.PRACTICE)
                 await until(lambda: window.feed is not None and window.feed.sync.live, "a live book")
@@ -127,7 +126,7 @@ def test_no_text_hides_another_and_every_control_has_a_name(
             wrong += [f"{name}: {text}" for text in nameless(window)]
         assert not wrong, "\n".join(sorted(set(wrong)))
 
-    play(loop, tmp_path, monkeypatch, scenario)
+    play(loop, tmp_path, monkeypatch, scenario, exchange=whole_exchange)
 
 
 def has_rows(window: Window) -> bool:

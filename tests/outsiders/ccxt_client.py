@@ -8,6 +8,9 @@ from typing import Any
 import ccxt.pro as ccxtpro
 
 from connectors.practice.server import PracticeServer
+from tests.waiting import until
+
+UPDATES = 40  # of a book that a client watches before it is compared
 
 
 def pointed(value: Any, hosts: Mapping[str, str]) -> Any:
@@ -39,3 +42,19 @@ async def client(name: str, server: PracticeServer, **options: Any) -> Any:
     )
     exchange.urls["api"] = pointed(exchange.urls["api"], server.hosts)
     return exchange
+
+
+async def ends_equal(exchange: Any, symbol: str, server: PracticeServer, key: str, depth: int = 10) -> None:
+    """Watch a book that moves, then let the market stand still: what the client has kept must be the exchange's own, level by level."""
+    for _ in range(UPDATES):
+        book = await exchange.watch_order_book(symbol)
+        assert book["bids"][0][0] < book["asks"][0][0]
+    server.crowd = None
+    image = server.exchange.book(key, depth)
+    wanted = [[(float(row.price), float(row.size)) for row in side] for side in (image.bids, image.asks)]
+
+    def kept() -> list[list[tuple[float, float]]]:
+        book = exchange.orderbooks[symbol]
+        return [[(row[0], row[1]) for row in book[side][:depth]] for side in ("bids", "asks")]
+
+    await until(lambda: kept() == wanted, f"{wanted} in ccxt's book, which is {kept()}")

@@ -21,6 +21,7 @@ from connectors.catalogue import load
 from connectors.model import OrderKind, Side
 from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder, Wallet
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("bitmex") is None, reason="bitmex-api is not installed; `./dev setup` does it"
@@ -52,7 +53,7 @@ class Outsider:
     async def ask(self, call: str, *args: Any) -> Any:
         await self.say({"call": call, "args": args})
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), 30)
+        line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
         assert line, "the client's process ended"
         said = json.loads(line)
         if "error" in said:
@@ -62,7 +63,7 @@ class Outsider:
 
 @pytest.fixture
 async def server() -> AsyncIterator[PracticeServer]:
-    found = PracticeServer(load("bitmex"), seed=11)
+    found = PracticeServer(load("bitmex"), seed=11, crowd=("perp:BTC-USD", "perp:ETH-USDT"))
     await found.start()
     yield found
     await found.stop()
@@ -78,7 +79,7 @@ async def outsider(server: PracticeServer) -> AsyncIterator[Outsider]:
     yield found
     assert process.stdin is not None
     process.stdin.close()
-    await asyncio.wait_for(process.wait(), 20)
+    await asyncio.wait_for(process.wait(), PATIENCE)
 
 
 @pytest.mark.parametrize(("symbol", "key", "amount"), [(INVERSE, "perp:BTC-USD", 300), (LINEAR, "perp:ETH-USDT", 4000)])
@@ -145,11 +146,9 @@ async def test_an_outsider_keeps_a_book_that_equals_ours(server: PracticeServer,
         "asks": [[float(row.price), float(row.size)] for row in image.asks],
     }
     kept: Any = None
-    for _ in range(100):
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while kept != wanted and asyncio.get_running_loop().time() < deadline:
         kept = await outsider.ask("@book", INVERSE)
-        if kept == wanted:
-            break
-        await asyncio.sleep(0.05)
     assert kept["bids"][:20] == wanted["bids"][:20]
     assert kept["asks"][:20] == wanted["asks"][:20]
     assert len(kept["bids"]) == len(wanted["bids"])
@@ -159,10 +158,7 @@ async def test_an_outsider_hears_of_its_orders(server: PracticeServer, outsider:
     await outsider.ask("load_markets")
     listening = asyncio.ensure_future(outsider.ask("watch_orders", INVERSE))
     practice: Any = server.practice
-    for _ in range(2000):
-        if any("order" in socket.topics for socket in practice.tables.sockets):
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: any("order" in socket.topics for socket in practice.tables.sockets), "the subscription")
     request = NewOrder(
         key="perp:BTC-USD", side=Side.BUY, kind=OrderKind.LIMIT, amount=Decimal(100), price=Decimal(50000)
     )

@@ -16,7 +16,8 @@ import pytest
 from connectors.catalogue import load
 from connectors.model import Side
 from connectors.practice.server import PracticeServer
-from tests.outsiders.ccxt_client import client
+from tests.outsiders.ccxt_client import client, ends_equal
+from tests.waiting import PATIENCE
 
 SYMBOL, KEY = "BTC/USD", "spot:BTC-USD"
 OPTIONS: dict[str, Any] = {
@@ -27,7 +28,7 @@ OPTIONS: dict[str, Any] = {
 
 @pytest.fixture
 async def server() -> AsyncIterator[PracticeServer]:
-    found = PracticeServer(load("coinbase"), seed=11)
+    found = PracticeServer(load("coinbase"), seed=11, crowd=(KEY,))
     await found.start()
     yield found
     await found.stop()
@@ -77,20 +78,12 @@ async def test_ccxt_trades_here(server: PracticeServer, exchange: Any) -> None:
 
 async def test_ccxt_keeps_a_book_that_equals_the_exchanges(server: PracticeServer, exchange: Any) -> None:
     await exchange.load_markets()
-    equal = 0
-    for _ in range(200):
-        book = await asyncio.wait_for(exchange.watch_order_book(SYMBOL), 20)
-        image = server.exchange.book(KEY, 10)
-        ours = [[float(row.price), float(row.size)] for row in image.bids]
-        equal += [list(row[:2]) for row in book["bids"][:10]] == ours
-        if equal > 5:
-            break
-    assert equal > 5, "ccxt's book never was the exchange's own"
+    await ends_equal(exchange, SYMBOL, server, KEY)
 
 
 async def test_ccxt_hears_its_orders_and_trades_by_their_maker(server: PracticeServer, exchange: Any) -> None:
     await exchange.load_markets()
-    trades = await asyncio.wait_for(exchange.watch_trades(SYMBOL), 20)
+    trades = await asyncio.wait_for(exchange.watch_trades(SYMBOL), PATIENCE)
     theirs = {str(row.id): row.side for row in server.exchange.trades(KEY, limit=1000)}
     seen = [(row["side"], theirs[row["id"]]) for row in trades if row["id"] in theirs]
     assert seen

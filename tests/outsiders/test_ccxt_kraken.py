@@ -18,14 +18,15 @@ import pytest
 
 from connectors.catalogue import load
 from connectors.practice.server import PracticeServer
-from tests.outsiders.ccxt_client import client
+from tests.outsiders.ccxt_client import client, ends_equal
+from tests.waiting import PATIENCE
 
 SYMBOL, KEY = "BTC/USD", "spot:BTC-USD"
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[PracticeServer]:
-    found = PracticeServer(load("kraken"), seed=11)
+    found = PracticeServer(load("kraken"), seed=11, crowd=(KEY,))
     await found.start()
     yield found
     await found.stop()
@@ -93,30 +94,24 @@ async def test_ccxt_trades_here(exchange: Any) -> None:
 
 async def test_ccxt_keeps_a_book_that_equals_ours(server: PracticeServer, exchange: Any) -> None:
     await exchange.load_markets()
-    equal = 0
-    for _ in range(60):
-        book = await asyncio.wait_for(exchange.watch_order_book(SYMBOL, 10), 20)
-        image = server.exchange.book(KEY, 10)
-        theirs = [[float(row.price), float(row.size)] for row in image.bids]
-        equal += [list(row[:2]) for row in book["bids"]] == theirs
-        assert len(book["bids"]) == 10
-    assert equal > 0, "ccxt's book was never the exchange's own"
+    await ends_equal(exchange, SYMBOL, server, KEY)
+    assert len(exchange.orderbooks[SYMBOL]["bids"]) == 10
 
 
 async def test_ccxt_hears_of_its_own_orders(exchange: Any) -> None:
     await exchange.load_markets()
     trades = asyncio.ensure_future(exchange.watch_my_trades(SYMBOL))
     balances = asyncio.ensure_future(exchange.watch_balance())
-    assert (await asyncio.wait_for(balances, 20))["BTC"]["total"] == 10
-    placed = await asyncio.wait_for(exchange.create_order_ws(SYMBOL, "market", "buy", 0.01), 20)
-    heard = await asyncio.wait_for(trades, 20)
+    assert (await asyncio.wait_for(balances, PATIENCE))["BTC"]["total"] == 10
+    placed = await asyncio.wait_for(exchange.create_order_ws(SYMBOL, "market", "buy", 0.01), PATIENCE)
+    heard = await asyncio.wait_for(trades, PATIENCE)
     assert heard[0]["order"] == placed["id"]
-    rested = await asyncio.wait_for(exchange.create_order_ws(SYMBOL, "limit", "buy", 0.01, 50000), 20)
+    rested = await asyncio.wait_for(exchange.create_order_ws(SYMBOL, "limit", "buy", 0.01, 50000), PATIENCE)
     orders = asyncio.ensure_future(exchange.watch_orders())  # sparse rows name no symbol, so ccxt can't sort them by it
     await asyncio.sleep(0)
-    cancelled = await asyncio.wait_for(exchange.cancel_order_ws(rested["id"]), 20)
+    cancelled = await asyncio.wait_for(exchange.cancel_order_ws(rested["id"]), PATIENCE)
     assert cancelled["result"]["order_id"] == rested["id"], "ccxt hands on the venue's own answer here"
-    found = {row["id"]: row for row in await asyncio.wait_for(orders, 20)}
+    found = {row["id"]: row for row in await asyncio.wait_for(orders, PATIENCE)}
     assert rested["id"] in found
     last = await exchange.fetch_order(rested["id"], SYMBOL)
     assert last["status"] == "canceled"
@@ -130,7 +125,7 @@ async def test_a_plain_client_that_keeps_the_wires_digits_matches_every_checksum
     async with aiohttp.ClientSession() as http, http.ws_connect(server.hosts["wss://ws.kraken.com/v2"]) as socket:
         await socket.send_json(request)
         while matched < 60:
-            body = json.loads((await socket.receive(20)).data, parse_float=str, parse_int=str)
+            body = json.loads((await socket.receive(PATIENCE)).data, parse_float=str, parse_int=str)
             if body.get("channel") != "book":
                 continue
             for row in body["data"]:

@@ -15,7 +15,8 @@ import pytest
 
 from connectors.catalogue import load
 from connectors.practice.server import PracticeServer
-from tests.outsiders.ccxt_client import client
+from tests.outsiders.ccxt_client import client, ends_equal
+from tests.waiting import PATIENCE, until
 
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 TRADE = {"hf": False}  # the account that trades is called "trade" in the documentation; ccxt would ask for "trade_hf"
@@ -24,7 +25,7 @@ NO_MARGIN = {"marginables": False}  # margin trading is not part of what is serv
 
 @pytest.fixture
 async def server() -> AsyncIterator[PracticeServer]:
-    found = PracticeServer(load("kucoin"), seed=11)
+    found = PracticeServer(load("kucoin"), seed=11, crowd=("spot:BTC-USDT", "perp:BTC-USDT"))
     await found.start()
     yield found
     await found.stop()
@@ -105,19 +106,10 @@ async def test_ccxt_trades_futures(server: PracticeServer, exchange: Any) -> Non
 @pytest.mark.parametrize(("symbol", "key"), [(SPOT, "spot:BTC-USDT"), (PERP, "perp:BTC-USDT")])
 async def test_ccxt_keeps_a_book_that_equals_ours(server: PracticeServer, exchange: Any, symbol: str, key: str) -> None:
     await exchange.load_markets(False, NO_MARGIN)
+    await ends_equal(exchange, symbol, server, key)
     practice: Any = server.practice
     product = practice.spot if key.startswith("spot") else practice.futures
-    equal = 0
-    for _ in range(400):
-        book = await asyncio.wait_for(exchange.watch_order_book(symbol), 20)
-        image = server.exchange.book(key, 10)
-        if book["nonce"] == product.sequence(key, image.sequence):
-            ours = [[float(row.price), float(row.size)] for row in image.bids]
-            assert [list(row[:2]) for row in book["bids"][:10]] == ours
-            equal += 1
-            if equal == 5:
-                break
-    assert equal > 0, "ccxt's book was never at the exchange's own sequence number"
+    assert exchange.orderbooks[symbol]["nonce"] == product.sequence(key, server.exchange.book(key, 1).sequence)
 
 
 async def test_ccxt_hears_its_own_orders(server: PracticeServer, exchange: Any) -> None:
@@ -125,11 +117,8 @@ async def test_ccxt_hears_its_own_orders(server: PracticeServer, exchange: Any) 
     await exchange.load_markets(False, NO_MARGIN)
     heard = asyncio.ensure_future(exchange.watch_orders(SPOT))
     practice: Any = server.practice
-    deadline = asyncio.get_running_loop().time() + 20
-    while not any(socket.mine for socket in practice.spot.sockets):
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.01)
+    await until(lambda: any(socket.mine for socket in practice.spot.sockets), "the subscription")
     placed = await exchange.create_order(SPOT, "limit", "buy", 0.01, 50_000)
-    orders = await asyncio.wait_for(heard, 20)
+    orders = await asyncio.wait_for(heard, PATIENCE)
     assert [order["id"] for order in orders] == [placed["id"]]
     assert orders[0]["status"] == "open"

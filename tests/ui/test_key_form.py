@@ -155,7 +155,7 @@ def test_a_key_that_may_only_read_turns_trading_off_and_says_so(
     """given a key of an account that may not trade, when it connects, then form and account say it, and nothing can be sent."""
 
     async def scenario(terminal: Terminal) -> None:
-        server = PracticeServer(load("binance"), seed=1)
+        server = PracticeServer(load("binance"), crowd=False)
         keys = server.practice.keys  # ty: ignore[missing-attribute] - of Binance's practice side
         keys.add(replace(keys.find(server.credentials["key"]), can_trade=False))
         await server.start()
@@ -215,7 +215,7 @@ def test_paper_starts_in_the_browser_is_used_in_the_accounts_panel_and_reset_in_
     loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal) -> None:
-        server = PracticeServer(load("binance"), seed=1)
+        server = PracticeServer(load("binance"), crowd=False)
         await server.start()
         terminal.accounts.hosts["binance"] = server.hosts
         browser = ConnectorBrowser(Theme("dark"), terminal)
