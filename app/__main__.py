@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from app.cli import parse, run_command
+from connectors.catalogue import VenueUnknown, load
 from connectors.contract import Environment
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ def open_window(arguments: Any) -> int:
     from app.settings import Settings
     from app.terminal import wanted_accounts
 
+    problem = _obstacle(arguments)
+    if problem:
+        sys.stderr.write(f"fathom: {problem}\n")
+        return 2
     settings = Settings()
     wanted = [] if arguments.replay else wanted_accounts(settings)
     # begun before anything of Qt is loaded: the exchange is filled while the window opens
@@ -42,6 +48,21 @@ def open_window(arguments: Any) -> int:
         return _show_window(arguments, settings, practice)
     finally:
         practice.end()
+
+
+def _obstacle(arguments: Any) -> str:
+    """Why no window can open, while it can still be said in a sentence: without a screen Qt ends the program."""
+    if arguments.replay and not Path(arguments.replay).is_file():
+        return f"there is no file {arguments.replay}"
+    if arguments.venue:
+        try:
+            load(arguments.venue)
+        except VenueUnknown as error:
+            return str(error)
+    asked = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in asked):
+        return "there is no screen here (no DISPLAY and no WAYLAND_DISPLAY). Try: fathom doctor"
+    return ""
 
 
 def _show_window(arguments: Any, settings: Settings, practice: PracticeProcesses) -> int:
@@ -99,11 +120,16 @@ def _load_networking() -> None:
 
 
 async def _picture(window: Any, path: Path, after: float, workspace: str) -> None:
-    """Save a picture of the window after a while, for documentation."""
+    """Save a picture of the window after a while, for documentation. Raises OSError, ValueError."""
+    from ui.workspaces import WORKSPACES
+
+    if workspace and workspace not in WORKSPACES:
+        raise ValueError(f"no workspace is called {workspace!r}; there are: {', '.join(WORKSPACES)}")
     if workspace:
         window.show_workspace(workspace)
     await asyncio.sleep(after)
-    window.grab().save(str(path))
+    if not window.grab().save(str(path)):
+        raise OSError(f"the picture could not be written to {path}")
 
 
 def _loop_failure(loop: Any, context: dict[str, Any]) -> None:

@@ -35,19 +35,19 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--workspace", default="", help="for the picture")
     commands = parser.add_subparsers(dest="command", parser_class=_Parser)
     venues = commands.add_parser("venues", help="the catalogue, and what is implemented")
-    venues.add_argument("--json", action="store_true")
+    venues.add_argument("--json", action="store_true", help="everything that is known of each, as JSON")
     practice = commands.add_parser("practice", help="serve a practice exchange")
-    practice.add_argument("venue")
-    practice.add_argument("--port", type=int, default=0, help="first port; any free ones if left out")
+    practice.add_argument("venue", metavar="VENUE")
+    practice.add_argument("--port", type=_port, default=0, help="first port; any free ones if left out")
     practice.add_argument("--json", action="store_true", help="one line of JSON: hosts and credentials")
-    practice.add_argument("--seed", type=int, default=None)
+    practice.add_argument("--seed", type=int, default=None, help="a number that makes the same crowd again")
     practice.add_argument("--until-stdin-ends", action="store_true", help="end when the standard input does")
     replay = commands.add_parser("replay", help="play a recording, in the window or headless")
     replay.add_argument("replay", metavar="FILE")
-    replay.add_argument("--venue", metavar="SLUG", default="")
-    replay.add_argument("--headless", action="store_true", help="print what became of each book")
-    replay.add_argument("--json", action="store_true")
-    replay.add_argument("--speed", type=_speed, default=1.0)
+    replay.add_argument("--venue", metavar="SLUG", default="", help="whose recording it is, if the file does not tell")
+    replay.add_argument("--headless", action="store_true", help="print what became of each book, without a window")
+    replay.add_argument("--json", action="store_true", help="the same as JSON, with --headless")
+    replay.add_argument("--speed", type=_speed, default=1.0, help="in the window: times as fast as recorded, or max")
     decode = commands.add_parser(
         "decode", help="read frames from stdin", description='JSON lines in, {"frame": "..."}; JSON lines out.'
     )
@@ -58,7 +58,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     )
     sign.add_argument("venue", metavar="VENUE")
     doctor = commands.add_parser("doctor", help="what Fathom finds on this machine")
-    doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--json", action="store_true", help="the same as JSON")
     return parser.parse_args(words)
 
 
@@ -72,6 +72,12 @@ def _speed(text: str) -> float:
     if value <= 0:
         raise argparse.ArgumentTypeError("a speed is above zero")
     return value
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to 65535, or 0 for any free ones")
+    return int(text)
 
 
 def run_command(arguments: argparse.Namespace) -> int:
@@ -114,11 +120,24 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 
 def _answer_lines(answer: Callable[[bytes, int], bytes]) -> int:
-    """One line out for each line in, at once, until the end."""
+    """One line out for each line in, at once, until the end. Status 2 where not one of them was a JSON object."""
+    number, readable = 0, False
     for number, line in enumerate(sys.stdin.buffer, 1):
         sys.stdout.buffer.write(answer(line, number) + b"\n")
         sys.stdout.buffer.flush()
+        readable = readable or _is_object(line)
+    if number and not readable:
+        raise ValueError(
+            "nothing that came in is a JSON object on a line of its own; the README shows what is read here"
+        )
     return 0
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _venues(*, as_json: bool) -> int:

@@ -7,6 +7,7 @@ operation whose request has its path. Nothing here raises on input: what isn't u
 from __future__ import annotations
 
 import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -92,6 +93,10 @@ def _events_of_line(venue: Venue, line: str | bytes, market: Market | None) -> l
         status = int(row.get("status") or 200)
     except KeyError:
         return [_error('a line needs "frame" or "frame_b64"')]
+    except msgspec.DecodeError:
+        return [_error("the line is no JSON")]
+    except binascii.Error:
+        return [_error("frame_b64 is no base64")]
     except UNREADABLE as error:
         return [_error(f"the line is no JSON object with a frame ({type(error).__name__})")]
     families = [family for family in venue.families if market is None or market in family.markets]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,6 +75,10 @@ def sign_line(venue: Venue, line: str | bytes, number: int) -> bytes:
 def _reason(error: Exception) -> str:
     """Words that a call itself may cause; anything else might hold a secret."""
     text = str(error)
+    if isinstance(error, msgspec.DecodeError):
+        return "the line is no JSON"
+    if isinstance(error, InvalidOperation):
+        return "a price or an amount is no number"
     return (
         text
         if text.endswith(("is not a valid TimeInForce", "is not a valid Side", "is not a valid Market"))

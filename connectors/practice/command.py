@@ -25,7 +25,9 @@ def run(
     faults: Faults | None = None,
     until_stdin_ends: bool = False,
 ) -> int:
-    """Serve `slug`; with `as_json` print one line that says where, and with which credentials. Raises VenueUnknown.
+    """Serve `slug`; with `as_json` print one line that says where, and with which credentials.
+
+    Raises VenueUnknown, and OSError where the ports are not to be had.
 
     `until_stdin_ends`: end when the standard input does, so that nothing is left over by a parent that was killed.
     """
@@ -34,7 +36,12 @@ def run(
     async def serve() -> None:
         gc.disable()  # tens of thousands of orders are made, and none of them is garbage
         server = PracticeServer(venue, seed=seed, faults=faults)
-        await server.start(port)
+        try:
+            await server.start(port)
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            where = f"on port {port} and those after it" if port else "on any port"
+            raise OSError(f"cannot listen {where} ({why}). Choose another with --port, or leave it out") from error
         gc.freeze()
         gc.enable()
         stop = asyncio.Event()  # before anything is said: whoever reads the line may end us at once

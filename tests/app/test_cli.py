@@ -53,6 +53,11 @@ def test_headless_replay_reports_each_book(tmp_path: Path, venues_dir: Path) -> 
     ("words", "said"),
     [
         (("practice", "nosuch"), "there are: "),
+        (("practice", "binance", "--port", "99999"), "no port"),
+        (("practice", "binance", "--port", "65535"), "cannot listen on port 65535"),
+        (("decode", "nosuch"), "there are: "),
+        (("replay", "nofile.gz"), "no file"),
+        (("--replay", str(ROOT / "README.md"), "--venue", "nosuch"), "there are: "),
         (("replay", "nofile.gz", "--headless"), "no file"),
         (("replay", "x", "--speed", "minus"), "no speed"),
         (("dance",), "fathom --help"),
@@ -65,6 +70,32 @@ def test_errors_go_to_stderr_with_status_2_and_say_what_to_do(
     assert done.returncode == 2
     assert said in done.stderr
     assert not done.stdout
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is a screen without being told")
+def test_without_a_screen_it_is_said_in_a_sentence(tmp_path: Path) -> None:
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    environment = {name: value for name, value in os.environ.items() if name not in screens}
+    environment |= {"FATHOM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", "app"], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no screen" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["decode", "sign"])
+def test_input_of_which_no_line_can_be_read_ends_with_status_2_after_each_line_was_answered(
+    command: str, tmp_path: Path
+) -> None:
+    environment = os.environ | {"FATHOM_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "app", command, "kraken"]
+    done = subprocess.run(
+        words, input="not json\n[]\n", capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr.count("\n") == 1
+    assert "JSON object" in done.stderr
 
 
 def test_a_file_that_is_no_recording_is_named_with_its_line(tmp_path: Path) -> None:
