@@ -51,6 +51,7 @@ KEYS = (
     ("1 to 5", "Ladder: size"),
     ("Up, Down, B, S", "Ladder: move the cursor, buy or sell there"),
     ("+, −", "Ladder: coarser or finer groups"),
+    ("L, +, −, 0", "Depth chart: linear or logarithmic, zoom, reset"),
     ("Up, Down, Shift", "Ticket: step price or amount, ten times with Shift"),
     ("Enter", "Ticket: send, when armed"),
 )
