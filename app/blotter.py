@@ -74,6 +74,7 @@ class Blotter(QObject):
         self._accounts = accounts
         self.journal = journal
         self.orders: dict[str, Order] = {}
+        self._working: dict[str, Order] = {}  # of those; every frame looks through them, and a long day ends thousands
         self.fills: list[OwnFill] = []
         self.fills_version = 0  # rises with each execution, and when the fee of a known one comes
         self.placing: set[str] = set()
@@ -354,13 +355,17 @@ class Blotter(QObject):
                 return order
         return None
 
+    def working(self) -> list[Order]:
+        """The orders that have not ended, in the order in which they began."""
+        return [order for order in self._working.values() if not order.is_final]
+
     def placing_at(self, account_id: str) -> bool:
         """Whether any place request of this account is on its way."""
         return any(self.orders[order_id].account == account_id for order_id in self.placing)
 
     def add(self, order: Order) -> None:
         """Take up a new order."""
-        self.orders[order.id] = order
+        self.orders[order.id] = self._working[order.id] = order
         if order.client_id:
             self._by_client[order.account, order.client_id] = order
         self.order_changed.emit(order.id)
@@ -408,6 +413,10 @@ class Blotter(QObject):
                 self.say(order, text)
                 self.tell("warn", f"{order_name(order)}: {text}", order)
                 return
+        if order.is_final:
+            self._working.pop(order.id, None)
+        else:
+            self._working[order.id] = order
         self.nudge(order.id)
         self.order_changed.emit(order.id)
 

@@ -110,6 +110,10 @@ class Desk(QObject):
         """Every order known, by our id."""
         return self._blotter.orders
 
+    def working(self) -> list[Order]:
+        """The orders that have not ended."""
+        return self._blotter.working()
+
     @property
     def fills(self) -> list[OwnFill]:
         """Executions since the start, oldest first."""
@@ -285,9 +289,8 @@ class Desk(QObject):
         """Cancel every order that matches; returns how many were asked for."""
         matching = [
             order.id
-            for order in self.orders.values()
-            if not order.is_final
-            and (account_id is None or order.account == account_id)
+            for order in self.working()
+            if (account_id is None or order.account == account_id)
             and (instrument_key is None or order.instrument.key == instrument_key)
         ]
         self.cancel_many(matching)
@@ -656,10 +659,7 @@ class Desk(QObject):
             working=self._working(draft, instead_of),
             repeated=self._repeated(draft) if instead_of is None else None,
             leverage=account.leverage(instrument),
-            open_orders=sum(
-                not order.is_final and order.account == draft.account and order is not instead_of
-                for order in self.orders.values()
-            ),
+            open_orders=sum(order.account == draft.account and order is not instead_of for order in self.working()),
             sent_last_second=sum(moment > time.monotonic() - 1.0 for moment in sent),
             armed=not click or self.armed(account.environment),
             not_ready=self._not_ready(account),
@@ -670,9 +670,8 @@ class Desk(QObject):
         key = draft.instrument.key
         mine = (
             order.remaining or ZERO
-            for order in self.orders.values()
-            if not order.is_final
-            and order is not instead_of
+            for order in self.working()
+            if order is not instead_of
             and order.side is draft.side
             and order.account == draft.account
             and order.instrument.key == key

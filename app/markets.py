@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from connectors.sync import BookSync
 
 TRADES_KEPT = 5000
+PRICES_KEPT = 20_000
 SHOWN = (Channel.BOOK, Channel.TRADES, Channel.TICKER)
 
 
@@ -56,7 +57,10 @@ class TradeRing:
 
 
 class TradedVolume:
-    """How much was traded at each price since the feed began. `prices` are sorted: what is in sight is found by halving."""
+    """How much was traded at each price since the feed began. `prices` are sorted: what is in sight is found by halving.
+
+    Of more than `PRICES_KEPT` those that are furthest from the last trade are forgotten.
+    """
 
     def __init__(self) -> None:
         self.prices: list[float] = []
@@ -66,8 +70,11 @@ class TradedVolume:
         """One more."""
         known = self.sizes.get(trade.price)
         if known is None:
-            insort(self.prices, trade.price)
+            prices = self.prices
+            insort(prices, trade.price)
             known = 0.0
+            if len(prices) > PRICES_KEPT:
+                del self.sizes[prices.pop(0 if trade.price - prices[0] > prices[-1] - trade.price else -1)]
         self.sizes[trade.price] = known + trade.amount
 
 

@@ -72,7 +72,7 @@ class Terminal(QObject):
     def _with_orders(self) -> list[tuple[str, Environment]]:
         """Further accounts that may hold orders of an earlier run: whatever ran last, their end must be learned."""
         found = []
-        holding = {order.account for order in self.desk.orders.values() if not order.is_final}
+        holding = {order.account for order in self.desk.working()}
         for account_id in sorted(holding | {line.account for line in self.desk.killing.cut_off}):
             account = _account(account_id)
             if account is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, Signal
@@ -222,19 +223,21 @@ class Orders(Panel):
 
     def doubtful(self) -> list[Order]:
         """Orders of which something is not known now."""
-        return [order for order in self.desk.orders.values() if in_doubt(order) is not None]
+        return [order for order in self.desk.working() if in_doubt(order) is not None]
 
     def shown(self) -> list[Order]:
         """In doubt first, then working, then ended; newest first."""
         key = self.feed.instrument.key if self.feed is not None and self.mine.isChecked() else None
-        found = [
-            order
-            for order in self.desk.orders.values()
-            if (key is None or order.instrument.key == key) and (self.ended.isChecked() or not order.is_final)
-        ]
-        found.sort(key=lambda order: (in_doubt(order) is None, order.is_final, -order.created))
-        working = [order for order in found if not order.is_final]
-        return working + [order for order in found if order.is_final][:ENDED_SHOWN]
+
+        def wanted(order: Order) -> bool:
+            return key is None or order.instrument.key == key
+
+        working = [order for order in self.desk.working() if wanted(order)]
+        working.sort(key=lambda order: (in_doubt(order) is None, -order.created))
+        if not self.ended.isChecked():
+            return working
+        latest = (order for order in reversed(self.desk.orders.values()) if order.is_final and wanted(order))
+        return working + sorted(islice(latest, ENDED_SHOWN), key=lambda order: -order.created)
 
     def _clicked(self, index: QModelIndex) -> None:
         order = self.table.row_at(index)

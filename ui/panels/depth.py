@@ -267,8 +267,8 @@ class DepthChart(Painted):
         painter.setFont(theme.font("caption.strong"))
         metrics = theme.metrics("caption.strong")
         taken: list[QRectF] = []
-        for order in self.desk.orders.values():
-            if order.is_final or order.instrument.key != feed.instrument.key or order.price is None:
+        for order in self.desk.working():
+            if order.instrument.key != feed.instrument.key or order.price is None:
                 continue
             price = float(order.price)
             if order.account != feed.account.id or not low <= price <= high:

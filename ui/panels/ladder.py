@@ -605,11 +605,7 @@ class Ladder(Painted):
         if self.feed is None:
             return []
         key, account = self.feed.instrument.key, self.feed.account.id
-        return [
-            order
-            for order in self.desk.orders.values()
-            if not order.is_final and order.instrument.key == key and order.account == account
-        ]
+        return [order for order in self.desk.working() if order.instrument.key == key and order.account == account]
 
     # pointer and keys
 

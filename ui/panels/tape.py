@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.markets import Feed
 
 AT_ONCE = 8  # rows that one frame draws; a burst takes several frames and is then shown as a whole
+KEPT = 400  # trades
 ROW = 20
 HEAD = 24
 FOOT = 52
@@ -52,7 +53,7 @@ class Tape(Painted):
         self.setMinimumWidth(186)
         self.smallest = 0.0
         self.held = 0
-        self._rows: deque[Trade] = deque(maxlen=400)
+        self._rows: deque[Trade] = deque(maxlen=KEPT)
         self._waiting: list[Trade] = []
         self._coming = 0  # rows that are not shown yet
         self._drawn = 0  # of those, in the next picture
@@ -90,6 +91,7 @@ class Tape(Painted):
                 else:
                     self._sold += trade.amount
             self._waiting += [trade for trade in trades if trade.amount >= self.smallest]
+            del self._waiting[:-KEPT]  # a pointer may rest here for hours
         if self._waiting and not self._coming:
             if self.underMouse() and self._rows:
                 if self.held != len(self._waiting):
@@ -232,9 +234,10 @@ class Tape(Painted):
         metrics = theme.metrics("caption")
         if self.held:
             painter.setPen(theme["warn"])
+            waiting = f"{self.held}{'+' if self.held >= KEPT else ''} wait"
             painter.drawText(
                 QPointF(8, top + 15),
-                f"Held while you point here, {self.held} wait" if self.width() > 230 else f"Held, {self.held} wait",
+                f"Held while you point here, {waiting}" if self.width() > 230 else f"Held, {waiting}",
             )
         else:
             digits = min(1, self.feed.instrument.size_digits) if self.feed is not None else 1
@@ -268,7 +271,7 @@ class Tape(Painted):
             if box.contains(event.position()):
                 self.smallest = limit
                 kept = [trade for trade in self._rows if trade.amount >= limit]
-                self._rows = deque(kept, maxlen=400)
+                self._rows = deque(kept, maxlen=KEPT)
                 self._layout = ()
                 self._coming = 0
                 self.update()
