@@ -40,6 +40,8 @@ class Scene:
         self.terminal = terminal
         self.desk: Desk = terminal.desk
         self.said: list[str] = []
+        self.astray: set[str] = set()  # orders that were counted wrongly among those that work, after any change
+        self.desk.order_changed.connect(lambda _: self.astray.update(astray(self.desk)))
         self.desk.message.connect(lambda notice: self.said.append(f"{notice.level}: {notice.text}"))
 
     @property
@@ -72,6 +74,11 @@ class Scene:
         return order
 
 
+def astray(desk: Desk) -> set[str]:
+    """Orders that are among those that work and should not be, or the other way round."""
+    return {order.id for order in desk.working()} ^ {order.id for order in desk.orders.values() if not order.is_final}
+
+
 @asynccontextmanager
 async def terminal_at(
     server: PracticeServer, home: Path, *, dead_man: float = 0.0, accounts: tuple[str, ...] = (KEY,)
@@ -88,6 +95,7 @@ async def terminal_at(
     try:
         await terminal.start()
         yield scene
+        assert not scene.astray
     finally:
         await terminal.stop()
 

@@ -183,6 +183,8 @@ async def scene(tmp_path: Path) -> AsyncGenerator[Scene]:
     found = Scene(tmp_path)
     await found.blotter.load()
     yield found
+    working = {order.id for order in found.blotter.orders.values() if not order.is_final}
+    assert {order.id for order in found.blotter.working()} == working
     await found.inquiry.stop()
     found.journal.close()
 
