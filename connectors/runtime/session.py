@@ -370,7 +370,7 @@ class Session:
         )
         if amends is None or not order.venue_id:
             return self.news.answer(await self.run(flow, family), family)
-        amends.begin(order.venue_id)
+        amends.begin(order.venue_id, order.client_id)
         try:
             update = await self.run(flow, family)
         except (Refused, VenueUnavailable):

@@ -55,6 +55,21 @@ def test_amounts_of_the_new_order_include_what_the_old_one_had_filled() -> None:
     assert (sparse.amount, sparse.filled) == (UNSET, UNSET)
 
 
+def test_news_of_the_new_order_before_the_answer_goes_on_from_the_old_one() -> None:
+    """given a change that fills at once, when the stream is quicker than the answer, then the order has not shrunk."""
+    amends = Amends()
+    amends.begin("old", "c1")
+    assert not amends.told(update("old", OrderStatus.CANCELLED, client_id="c1", filled=D("0.3"), amount=D("0.5")))
+    early = update("new", OrderStatus.FILLED, client_id="c1", filled=D("0.6"), amount=D("0.6"))
+    assert amends.told(early)
+    assert (early.amount, early.filled) == (D("0.9"), D("0.9"))
+    found = answered(amends, "old", "new", filled="0.3", amount="0.6")
+    assert (found.amount, found.filled) == (D("0.9"), D("0.3"))
+    other = update("new", client_id="c1", filled=D("0.1"), amount=D("0.6"))
+    assert amends.told(other)
+    assert other.amount == D("0.9")
+
+
 def test_a_second_amend_carries_on() -> None:
     amends = Amends()
     amends.begin("a")
