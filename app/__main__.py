@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from app.practice_process import PracticeProcesses
     from app.settings import Settings
 
+# what the first account and its first curve need: loaded once the window is there, while the exchange is still being filled
+SOON = ("aiohttp", "websockets.asyncio.client", "pyqtgraph.functions")
+
 _log = logging.getLogger("fathom")
 
 
@@ -93,7 +96,8 @@ def _show_window(arguments: Any, settings: Settings, practice: PracticeProcesses
     async def live() -> int:
         status = 0
         window.show()
-        loop.call_later(0.05, _load_networking)
+        for turn, name in enumerate(SOON, 1):
+            loop.call_later(turn * 0.05, importlib.import_module, name)
         try:
             await terminal.start()
             if arguments.screenshot:
@@ -111,12 +115,6 @@ def _show_window(arguments: Any, settings: Settings, practice: PracticeProcesses
         status = loop.run_until_complete(live())
     collector.collect()
     return status
-
-
-def _load_networking() -> None:
-    """What the first account needs, while its exchange is still being filled."""
-    for name in ("aiohttp", "websockets.asyncio.client"):
-        importlib.import_module(name)
 
 
 async def _picture(window: Any, path: Path, after: float, workspace: str) -> None:

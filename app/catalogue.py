@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors import catalogue as connectors
-from connectors.contract import Capabilities
+from connectors.contract import Capabilities, Venue
 
 TIERS = ("Gold", "Silver", "Bronze")
 TIER_TEXT = {
@@ -78,9 +78,26 @@ class Entry(Struct, frozen=True):
     row: ExchangeRow
     today: Today
     implemented: bool
-    capabilities: dict[str, Capabilities]
-    has_testnet: bool = False
-    fees: str = ""
+
+    @property
+    def venue(self) -> Venue | None:
+        """The connector, if this build has it. It is loaded when somebody asks, not for a line of a list."""
+        return connectors.load(self.row.slug) if self.implemented else None
+
+    @property
+    def capabilities(self) -> dict[str, Capabilities]:
+        """What each family of the connector can do."""
+        return {family.name: family.capabilities for family in self.venue.families} if self.venue is not None else {}
+
+    @property
+    def has_testnet(self) -> bool:
+        """Whether the venue has one."""
+        return self.venue is not None and self.venue.has_testnet
+
+    @property
+    def fees(self) -> str:
+        """Address of the venue's fees."""
+        return self.venue.fees if self.venue is not None else ""
 
     @property
     def closed(self) -> bool:
@@ -125,12 +142,7 @@ class Catalogue:
 
     def entry(self, row: ExchangeRow) -> Entry:
         """One row, joined."""
-        today = self._today.get(row.slug, Today())
-        if row.slug not in connectors.slugs():
-            return Entry(row, today, implemented=False, capabilities={})
-        venue = connectors.load(row.slug)
-        able = {family.name: family.capabilities for family in venue.families}
-        return Entry(row, today, implemented=True, capabilities=able, has_testnet=venue.has_testnet, fees=venue.fees)
+        return Entry(row, self.today(row.slug), implemented=row.slug in connectors.slugs())
 
     def today(self, slug: str) -> Today:
         """What is known of a venue now."""

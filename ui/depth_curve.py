@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PySide6.QtGui import QPolygonF
 
 from connectors.book import Depth
 
@@ -57,6 +58,13 @@ def read(depth: Depth, price: float, mid: float) -> Reading | None:
     best = float(prices[0])
     slip = (average - best) / best
     return Reading(price, price / mid - 1, base, quote, average, -slip if bids else slip)
+
+
+def polygon(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> QPolygonF:
+    """Points for the painter, copied in one go. What does that takes long to load, so it is loaded with the first curve."""
+    from pyqtgraph.functions import arrayToQPolygonF
+
+    return arrayToQPolygonF(xs, ys)
 
 
 def nice_ticks(low: float, high: float, most: int) -> list[float]:

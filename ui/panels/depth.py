@@ -7,14 +7,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyqtgraph.functions import arrayToQPolygonF
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QBrush, QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF, QWheelEvent
 
 from app.desk import OrderState
 from app.guard import round_price
 from connectors.model import Side, Unit
-from ui.depth_curve import columns, nice_ticks, read
+from ui.depth_curve import columns, nice_ticks, polygon, read
 from ui.panel import Painted
 from ui.theme import Theme
 from ui.widgets.figures import axis, baseline, book_title, draw_book_card, draw_card, figure, percent, short, size_unit
@@ -155,14 +154,14 @@ class DepthChart(Painted):
         # steps: each column keeps its height to the next one
         step_x = np.repeat(xs, 2)[1:]
         step_y = np.repeat(ys, 2)[:-1]
-        area = arrayToQPolygonF(
+        area = polygon(
             np.concatenate(([step_x[0]], step_x, [step_x[-1]])),
             np.concatenate(([plot.bottom()], step_y, [plot.bottom()])),
         )
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(_over(colour, self.theme["surface.panel"], 0.16))
         painter.drawPolygon(area)
-        return arrayToQPolygonF(step_x, step_y)
+        return polygon(step_x, step_y)
 
     def _draw_grid(self, painter: QPainter, plot: QRectF, low: float, high: float, most: float) -> None:
         theme = self.theme
