@@ -25,7 +25,7 @@ from app.journal import JournalUnavailable
 from app.journal_rows import Note
 from app.orders import Event, Order, OrderState
 from connectors.contract import Found, Page
-from connectors.errors import NotSupported, OrderNotFound, VenueError
+from connectors.errors import NotSupported, OrderNotFound, VenueError, VenueUnavailable
 from connectors.model import ZERO, Instrument, OrderStatus, OrderUpdate
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ CLOCKS = 300_000  # ms by which our clock may have been ahead of the venue's, be
 OVERLAP = 3_600_000  # ms before the last execution seen; an earlier one may have been missed when it was not
 INSTRUMENTS = 20  # traded lately, whose fills are caught up after connecting
 RECENT = 120_000  # ms for which an order that ended is still looked at when executions are caught up
-PAGES = 50
+FILLS_A_PAGE = 500
 MANY = 3  # orders in doubt at one account above which they share their questions
 SAME_LIST = 1500  # ms for which lists of open orders and of fills are good enough to judge several orders by
 
@@ -150,7 +150,7 @@ class Inquiry:
     async def look_up(self, order: Order, account: Account) -> OrderUpdate:
         """What the venue knows of an order, under any of the ids that it may have there. Raises VenueError."""
         try:
-            return await account.session.order(order.ref)
+            return await session_of(account).order(order.ref)
         except OrderNotFound:
             if not account.venue.family(order.instrument.family).capabilities.lookup_by_client_id:
                 raise
@@ -159,7 +159,7 @@ class Inquiry:
                     continue
                 with contextlib.suppress(OrderNotFound):
                     ref = msgspec.structs.replace(order.ref, client_id=client_id, venue_id="")
-                    return await account.session.order(ref)
+                    return await session_of(account).order(ref)
             raise
 
     async def _ask(self, order: Order, account: Account) -> None:
@@ -168,7 +168,7 @@ class Inquiry:
             if order.acknowledged:
                 self._blotter.learn(order, await self.look_up(order, account))
                 return
-            search = await account.session.search(request_of(order))
+            search = await session_of(account).search(request_of(order))
         except OrderNotFound as error:
             await self.gone(order, account, str(error))
             return
@@ -235,7 +235,7 @@ class Inquiry:
         asked, rows = self._lists.get(account.id, (0, []))
         if asked < since_ms:
             asked = now_ms()
-            rows = await account.session.open_orders(None)
+            rows = await session_of(account).open_orders(None)
             self._lists[account.id] = (asked, rows)
         return rows
 
@@ -325,7 +325,7 @@ class Inquiry:
 
     async def _compare(self, account: Account, found: Counter[str]) -> int:
         began = now_ms()
-        rows = await account.session.open_orders(None)
+        rows = await session_of(account).open_orders(None)
         self._lists[account.id] = (began, rows)
         listed = {order.id for row in rows if (order := await self._listed(account, row, began, found)) is not None}
         missing = [
@@ -380,7 +380,7 @@ class Inquiry:
         if order.touched >= began or order.is_old(row):
             return order  # it ended while the list was on its way; or a leg that is over
         with contextlib.suppress(OrderNotFound):
-            now = await account.session.order(msgspec.structs.replace(order.ref, venue_id=row.venue_id))
+            now = await session_of(account).order(msgspec.structs.replace(order.ref, venue_id=row.venue_id))
             if now.status is not UNSET and not now.status.is_final:
                 words = f"It stands at {account.name} although it was taken for {order.state.value} here."
                 fresh = self._blotter.adopt(account, now, row.family, words)
@@ -414,24 +414,30 @@ class Inquiry:
 
     async def catch_up_fills(self, account: Account, instrument: Instrument, since: int) -> int:
         """Read the fills of an instrument since a time (ms) and count those that were missed; returns how many."""
-        ahead = max(0, -round(account.session.clock_offset_ms))  # `since` may be a time of ours, fills have the venue's
+        ahead = max(
+            0, -round(session_of(account).clock_offset_ms)
+        )  # `since` may be a time of ours, fills have the venue's
         start, missed, now = since - ahead - CLOCKS, 0, venue_ms(account)
         if start > now:  # written down by a clock that was ahead: it says nothing
             start = 0
         start = max(0, start, now - LOOK_BACK)
-        asked = now_ms()
-        limit = Page().limit
-        for _ in range(PAGES):
+        asked, after = now_ms(), ""
+        seen: set[str] = set()
+        while True:
+            page = Page(start=start, limit=FILLS_A_PAGE, after=after)
             try:
-                fills = await account.session.fills(instrument, Page(start=start, limit=limit))
-            except NotSupported:
-                return missed
+                fills = await session_of(account).fills(instrument, page)
+            except NotSupported:  # there is nothing to read: what is concluded rests on the other lists
+                break
             missed += sum(self._blotter.filled(account, fill, instrument.family) for fill in fills)
-            last = max((fill.time for fill in fills), default=start)
-            if len(fills) < limit or last <= start:
-                self._read_fills[account.id, instrument.key] = (asked, since)
-                return missed
-            start = last
+            names = {fill.id for fill in fills}
+            if len(fills) < page.limit or (after and names <= seen):
+                break
+            last = max(fill.time for fill in fills)
+            if after or last <= start or names <= seen:
+                after = fills[-1].id  # all of one moment: a large order may fill by hundreds in a millisecond
+            start, seen = last, seen | names
+        self._read_fills[account.id, instrument.key] = (asked, since)
         return missed
 
     def _weigh(self, account: Account, before: dict[str, Decimal] | None, found: Counter[str]) -> None:
@@ -459,9 +465,16 @@ class Inquiry:
             self._blotter.tell("info", text, account=account.id)
 
 
+def session_of(account: Account) -> Any:
+    """What an account is connected by. Raises VenueUnavailable while it is not: it may have been stopped meanwhile."""
+    if account.session is None:
+        raise VenueUnavailable(f"{account.name} is not connected")
+    return account.session
+
+
 def venue_ms(account: Account) -> int:
     """The venue's time in ms, as well as it is known."""
-    return now_ms() + round(account.session.clock_offset_ms)
+    return now_ms() + round(session_of(account).clock_offset_ms)
 
 
 def holdings(account: Account) -> dict[str, Decimal]:

@@ -656,6 +656,11 @@ class Page:
     limit: int = 500
     after: str = ""
 
+    def beyond(self, fills: list[Fill]) -> list[Fill]:
+        """Of fills in their order those behind `after`, where a venue gives them all at once."""
+        place = next((number for number, fill in enumerate(fills) if self.after and fill.id == self.after), -1)
+        return fills[place + 1 :]
+
 
 class Trading(ABC):
     """Operations of one family. Each returns a Flow; `facts` (account id, position mode, ...) come from `login`.
@@ -735,7 +740,11 @@ class Trading(ABC):
 
     @abstractmethod
     def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
-        """Our executions, oldest first; with `FillSource.CUMULATIVE` every order in it whole, from its first one on."""
+        """Our executions, oldest first; with `FillSource.CUMULATIVE` every order in it whole, from its first one on.
+
+        With a `start` nothing behind it is left out: all of them come, or the oldest `limit`, so that the last one's time, or where
+        all are of one moment its id as `after`, begins the next page. A shorter page says that there are no more.
+        """
 
     @abstractmethod
     def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:

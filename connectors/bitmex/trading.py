@@ -261,21 +261,29 @@ class BitmexTrading(Trading):
             start += MOST
 
     def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
-        """GET /execution/tradeHistory: fills and funding; the newest ones unless a start is given."""
-        params = [("symbol", instrument.wire), ("count", str(min(page.limit, MOST)))]
+        """GET /execution/tradeHistory: fills and funding; the newest ones unless a start is given, then all since."""
+        count = MOST if page.start is not None else min(page.limit, MOST)
+        params = [("symbol", instrument.wire), ("count", str(count))]
         if page.start is not None:
             params.append(("startTime", rows.iso(page.start)))
         else:
             params.append(("reverse", "true"))
         if page.end is not None:
             params.append(("endTime", rows.iso(page.end)))
-
-        def read(body: Any) -> list[Fill]:
-            found = [rows.fill(row, facts.get("units", rows.UNITS)) for row in body]
-            fills = [row for row in found if row is not None]
-            return fills if page.start is not None else fills[::-1]
-
-        return once(_private("GET", "/execution/tradeHistory", read, params=tuple(params)))
+        read: list[Fill | None] = []  # funding is None: a page may be full and hold fewer fills
+        while True:
+            more = (("start", str(len(read))),) if read else ()
+            part: list[Fill | None] = yield _private(
+                "GET",
+                "/execution/tradeHistory",
+                lambda body: [rows.fill(row, facts.get("units", rows.UNITS)) for row in body],
+                params=(*params, *more),
+            )
+            read += part
+            if page.start is None or len(part) < MOST:
+                break
+        fills = [fill for fill in read if fill is not None]
+        return page.beyond(fills) if page.start is not None else fills[::-1]
 
     def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:
         """By client id; a request whose signature ran out can't arrive any more (`IdRule.patience`)."""

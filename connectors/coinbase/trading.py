@@ -251,7 +251,7 @@ class CoinbaseTrading(Trading):
         if page.end is not None:
             found = [fill for fill in found if fill.time <= page.end]
         found.reverse()  # newest first on the wire
-        return sorted(found, key=lambda fill: fill.time)
+        return page.beyond(sorted(found, key=lambda fill: fill.time))
 
     def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:
         """In the list of all orders, by our id. Not there is proof once the request's token is over (`IdRule.patience`).

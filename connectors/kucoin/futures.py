@@ -291,7 +291,7 @@ class FuturesTrading(Trading):
         return found
 
     def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
-        """GET /api/v1/fills, all pages of the window up to the limit."""
+        """GET /api/v1/fills, newest first: all pages of a window with a start, else up to the limit."""
         params = [("symbol", instrument.wire)]
         if page.start is not None:
             params.append(("startAt", str(page.start)))
@@ -299,14 +299,15 @@ class FuturesTrading(Trading):
             params.append(("endAt", str(page.end)))
         found: list[Fill] = []
         number, pages = 1, 1
-        while number <= pages and len(found) < page.limit:
+        while number <= pages and (page.start is not None or len(found) < page.limit):
             turn = (("currentPage", str(number)),) if number > 1 else ()
             body: Any = yield _get("/api/v1/fills", 5, dict, *params, *turn)
             found += [fill_row(row) for row in body["items"]]
             pages = int(body.get("totalPage") or 0)
             number += 1
         found.reverse()
-        return sorted(found, key=lambda fill: fill.time)[-page.limit :]
+        found.sort(key=lambda fill: fill.time)
+        return page.beyond(found) if page.start is not None else found[-page.limit :]
 
     def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:
         """By our id."""

@@ -68,7 +68,6 @@ from connectors.model import (
 
 ACCOUNTS = "rest.accounts"  # the host of account questions; the futures family has it as a second one
 FILLS_A_PAGE = 100
-FILL_PAGES = 10
 
 
 class SpotTrading(Trading):
@@ -374,10 +373,10 @@ class SpotTrading(Trading):
         return found
 
     def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
-        """GET /api/v1/hf/fills, newest first, page by page."""
+        """GET /api/v1/hf/fills, newest first, page by page; a window with a start is read to its end."""
         found: list[Fill] = []
-        last = page.after
-        for _ in range(FILL_PAGES):
+        last = ""
+        while True:
             params = [("symbol", instrument.wire)]
             if page.start is not None:
                 params.append(("startAt", str(page.start)))
@@ -389,11 +388,12 @@ class SpotTrading(Trading):
             data: Any = yield signed("GET", "/api/v1/hf/fills", Cost(SPOT, 2), dict, *params)
             rows = data["items"]
             found += [fill_row(row) for row in rows]
-            if len(rows) < FILLS_A_PAGE or len(found) >= page.limit:
+            if len(rows) < FILLS_A_PAGE or (page.start is None and len(found) >= page.limit):
                 break
             last = str(data["lastId"])
         found.reverse()
-        return sorted(found, key=lambda fill: fill.time)[-page.limit :]
+        found.sort(key=lambda fill: fill.time)
+        return page.beyond(found) if page.start is not None else found[-page.limit :]
 
     def search(self, order: OrderRequest, facts: Mapping[str, Any]) -> Flow[Search]:
         """By our id; a stop order first among those that wait, then as the order that it became."""
