@@ -35,18 +35,18 @@ from PySide6.QtCore import QObject, Signal
 from app.blotter import Blotter, Notice, OwnFill, now_ms, order_name
 from app.deadman import DeadMan
 from app.guard import Estimate, Limits, Problem, Situation, check, estimate
-from app.inquiry import ASK_EVERY, Inquiry, update_matches
+from app.inquiry import ASK_EVERY, Inquiry, session_of, update_matches
 from app.journal import Journal, JournalUnavailable
 from app.kill import Kill
 from app.orders import Draft, Event, Moment, Order, OrderState
 from connectors.contract import Amend, Environment
 from connectors.errors import (
+    PASSING,
     DuplicateOrder,
     NothingToChange,
     NotSent,
     OrderNotFound,
     OutcomeUnknown,
-    RateLimited,
     Refused,
     VenueError,
     VenueUnavailable,
@@ -94,7 +94,7 @@ class Desk(QObject):
         self._blotter = Blotter(accounts, journal)
         self._inquiry = Inquiry(accounts, self._blotter)
         self.killing = Kill(accounts, self._blotter, self._inquiry)
-        self._dead_man = DeadMan(self._blotter, settings)
+        self._dead_man = DeadMan(self._blotter, self._inquiry, settings)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cancelling: set[str] = set()
         self._sent_at: dict[str, deque[float]] = {}
@@ -474,9 +474,9 @@ class Desk(QObject):
         except (OrderNotFound, NothingToChange):
             if account is not None:
                 await self._inquiry.became(order, account)
-        except RateLimited as error:
+        except PASSING as error:
             self._blotter.say(order, f"{error}; the cancel goes out again as soon as the venue takes it.")
-            await self._blotter.next_change(order, error.retry_after or 1.0)
+            await self._blotter.next_change(order, getattr(error, "retry_after", None) or 1.0)
             return
         except Refused as error:
             order.cancel_wanted = False
@@ -496,6 +496,19 @@ class Desk(QObject):
     # Amending
 
     async def _amend(self, order: Order, target: Draft) -> None:
+        try:
+            await self._change(order, target)
+        except Exception as error:  # noqa: BLE001 - a bug of ours must leave the order in doubt, never changing for ever
+            _log.exception("changing %s failed in a way that says nothing about the order", order.id)
+            words = f"an error on this side ({type(error).__name__})"
+            if order.replacing and order.leg_end is not None:
+                self._blotter.not_replaced(order, f"Cancelled for a change; nothing was placed anew: {words}.")
+                return
+            order.replacing = False
+            self._blotter.happen(order, Event.LOST, f"{words} left it open what became of the change. Asking.")
+            await self._inquiry.settle(order)
+
+    async def _change(self, order: Order, target: Draft) -> None:
         account = self._accounts.accounts[order.account]
         able = self._family(account, order.instrument).capabilities.amend
         lowers = target.price == order.price and target.amount is not None and order.amount is not None
@@ -564,18 +577,18 @@ class Desk(QObject):
         None: the order is over for good (filled, refused). Raises VenueError while it certainly still stands; where that
         is not known, goes on asking.
         """
-        turn = 0
+        turn = refusals = 0
         while True:
-            if account.session is None:
-                raise VenueUnavailable("the account is not connected")
             try:
                 if order.leg_end is None:
-                    self._blotter.learn(order, await account.session.cancel(order.ref))
+                    self._blotter.learn(order, await session_of(account).cancel(order.ref))
             except (OrderNotFound, NothingToChange):
                 pass  # it is over, or not known: the look-up tells
-            except (Refused, VenueUnavailable):
-                if turn == 0:
+            except (Refused, VenueUnavailable) as error:
+                refusals += isinstance(error, Refused) and not isinstance(error, PASSING)
+                if turn == 0 or refusals > 2:  # after a lost answer one refusal may be its echo, three are none
                     raise
+                self._blotter.say(order, f"The cancel for the change did not go out ({error}). Asking.")
             except VenueError as error:
                 self._blotter.say(order, f"The cancel for the change got no answer ({error}). Asking.")
             if order.is_final:
@@ -583,15 +596,15 @@ class Desk(QObject):
             told = await self._proven(order, account)
             if order.is_final:
                 return None
-            if told is not None:
-                return told + order.carried
+            if told is not None:  # an event may have told of executions that a list does not show yet
+                return max(told + order.carried, order.filled)
             await self._blotter.next_change(order, ASK_EVERY[min(turn, len(ASK_EVERY) - 1)])
             turn += 1
 
     async def _proven(self, order: Order, account: Account) -> Decimal | None:
         """What the venue says of the leg now: its filled amount if the leg is over, None if that is not known."""
         try:
-            update = await account.session.order(order.ref)
+            update = await session_of(account).order(order.ref)
         except OrderNotFound:  # some venues forget at once: then no list names it, and its fills are read
             return await self._forgotten(order, account)
         except VenueError as error:
@@ -606,7 +619,7 @@ class Desk(QObject):
         """What a leg filled whose venue tells nothing of it any more; None while it may still stand."""
         patience = self._family(account, order.instrument).ids.patience
         try:
-            rows = await account.session.open_orders(order.instrument)
+            rows = await session_of(account).open_orders(order.instrument)
             await self._inquiry.catch_up_fills(account, order.instrument, order.created)
         except VenueError as error:
             self._blotter.say(order, f"{account.name} could not be asked about the change ({error}). Asking again.")

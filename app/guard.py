@@ -290,7 +290,24 @@ def _book_problems(draft: Draft, situation: Situation) -> list[Problem]:
     facing = sync.book.best_ask if draft.side is Side.BUY else sync.book.best_bid
     if draft.kind is OrderKind.MARKET and facing is None:
         return [Problem(field="book", rule="book", text="Nothing rests on the other side.")]
+    if (passed := _trigger_passed(draft, sync)) is not None:
+        return [passed]
     return _collar_problems(draft, situation)
+
+
+def _trigger_passed(draft: Draft, sync: BookSync) -> Problem | None:
+    """A trigger that both sides of the book have passed would act at once, and for a stop without a limit no collar holds."""
+    if not draft.kind.has_trigger or draft.trigger is None:
+        return None
+    rising = (draft.side is Side.BUY) is (draft.kind in (OrderKind.STOP, OrderKind.STOP_LIMIT))
+    best = sync.book.best_bid if rising else sync.book.best_ask
+    if best is None:
+        return None
+    price = Decimal(repr(best[0]))
+    if draft.trigger > price if rising else draft.trigger < price:
+        return None
+    text = f"the market is at {plain(price)} already, so it would trigger at once"
+    return Problem(field="trigger", rule="trigger", text=text)
 
 
 def _collar_problems(draft: Draft, situation: Situation) -> list[Problem]:

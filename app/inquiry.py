@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import Counter
 from decimal import Decimal
@@ -30,6 +31,8 @@ from connectors.model import ZERO, Instrument, OrderStatus, OrderUpdate
 
 if TYPE_CHECKING:
     from app.accounts import Account, Accounts
+
+_log = logging.getLogger(__name__)
 
 ASK_EVERY = (0.3, 0.6, 1.0, 2.0, 3.0, 5.0)  # seconds between questions about an order in doubt; the last one repeats
 RECONCILE_EVERY = 60.0
@@ -57,6 +60,7 @@ class Inquiry:
         self._comparing: dict[str, asyncio.Lock] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._unlisted: set[tuple[str, str]] = set()  # by account and wire: told once
         self._read_fills: dict[tuple[str, str], tuple[int, int]] = {}  # when they were read last, and since when
         self._lists: dict[str, tuple[int, list[OrderUpdate]]] = {}  # when open orders were asked for, and what came
 
@@ -203,7 +207,8 @@ class Inquiry:
     async def _never_arrived(self, order: Order, account: Account) -> None:
         """The look-up does not find it: conclude only if neither the open orders nor the fills say otherwise."""
         # what was listed after its time was over is as good now as then: many in doubt are judged by one list
-        nowhere = await self._nowhere(order, account, self._latest_arrival(order, account))
+        over = self._latest_arrival(order, account)
+        nowhere = await self._nowhere(order, account, listed=over, executed=over)
         if not nowhere or order.is_final or order.acknowledged:
             return
         if order.legs > 1:
@@ -215,13 +220,13 @@ class Inquiry:
             self._blotter.happen(order, Event.NEVER_ARRIVED, text)
         self._blotter.tell("info", f"{order_name(order)}: {text}", order)
 
-    async def _nowhere(self, order: Order, account: Account, since_ms: int) -> bool:
-        """Whether neither open orders nor fills that were read after a moment know it; what they know is taken in."""
+    async def _nowhere(self, order: Order, account: Account, *, listed: int, executed: int) -> bool:
+        """Whether neither open orders nor fills that were read after these moments know it; what they know is taken in."""
         try:
             asked, since = self._read_fills.get((account.id, order.instrument.key), (0, 0))
-            if asked < since_ms or since > order.created:
+            if asked < executed or since > order.created:
                 await self.catch_up_fills(account, order.instrument, since=order.created)
-            rows = await self._open_rows(account, since_ms)
+            rows = await self._open_rows(account, listed)
         except VenueError as error:
             self._could_not_ask(order, account, error)
             return False
@@ -260,7 +265,11 @@ class Inquiry:
         A venue's look-up may lag behind its own events, so what was heard of only just now is asked again first.
         """
         heard = max(order.heard, order.sent)  # before its executions are read
-        if not await self._nowhere(order, account, now_ms() - SAME_LIST) or order.is_final:
+        # it may have traded until it was looked up just now: an earlier list of executions, of this ms even, does not tell
+        if (
+            not await self._nowhere(order, account, listed=now_ms() - SAME_LIST, executed=now_ms() + 1)
+            or order.is_final
+        ):
             return
         patience = account.venue.family(order.instrument.family).ids.patience
         if (now_ms() - heard) / 1000 < patience:
@@ -292,9 +301,12 @@ class Inquiry:
         while True:
             try:
                 await self.reconcile(account)
-            except (VenueError, JournalUnavailable) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was: nobody else would go on comparing
+                if not isinstance(error, (VenueError, JournalUnavailable)):
+                    _log.exception("comparing %s failed", account.id)
                 if failures == 0:
-                    text = f"{account.name} could not be compared with the journal ({error}). Trying on."
+                    why = str(error) if isinstance(error, (VenueError, JournalUnavailable)) else type(error).__name__
+                    text = f"{account.name} could not be compared with the journal ({why}). Trying on."
                     self._blotter.tell("warn", text, account=account.id)
                 failures += 1
                 await asyncio.sleep(min(2.0 * failures, 10.0))
@@ -371,7 +383,10 @@ class Inquiry:
             known = len(self._blotter.orders)
             self._blotter.heard(account, row, row.family)
             found["placed elsewhere"] += len(self._blotter.orders) - known
-            return self._blotter.find(account.id, row)
+            order = self._blotter.find(account.id, row)
+            if order is None and account.instrument(row.wire, row.family) is None:
+                self._say_unlisted(account, row.wire)
+            return order
         if not order.is_final:
             state, filled = order.state, order.filled
             changed = self._blotter.learn(order, row) and (state, filled) != (order.state, order.filled)
@@ -388,6 +403,13 @@ class Inquiry:
                     self._blotter.tell("danger", f"{order_name(fresh)}: {words}", fresh)
                     found["taken for ended, but standing"] += 1
         return order
+
+    def _say_unlisted(self, account: Account, wire: str) -> None:
+        """An order stands in something that the venue does not list as tradable: nobody here can show or cancel it."""
+        if (account.id, wire) not in self._unlisted:
+            self._unlisted.add((account.id, wire))
+            text = f"{account.name} has an open order in {wire}, which is no instrument here. Look at it at the venue itself."
+            self._blotter.tell("danger", text, account=account.id)
 
     async def _catch_up(self, account: Account, found: Counter[str], *, first: bool) -> None:
         """Fills that were missed of all that was traded lately, whether an order is open there or not."""

@@ -23,7 +23,7 @@ from app.accounts import AccountState
 from app.blotter import Blotter, now_ms
 from app.inquiry import Inquiry
 from app.journal_rows import KillStep, Note
-from connectors.errors import NothingToChange, NotSupported, OrderNotFound, VenueError
+from connectors.errors import NothingToChange, NotSupported, OrderNotFound, Refused, VenueError
 from connectors.model import OrderRef, OrderUpdate, Side
 
 if TYPE_CHECKING:
@@ -157,7 +157,9 @@ class Kill(QObject):
                 done = await self._round(account, line)
             except VenueError as error:
                 done, line.state = False, Round.UNREACHABLE
-                line.text = f"could not be reached ({error}); trying on"
+                line.text = (
+                    f"{'refuses' if isinstance(error, Refused) else 'could not be reached'} ({error}); trying on"
+                )
             except Exception as error:  # noqa: BLE001 - nothing may end this before the venue has confirmed
                 done, line.state, line.text = False, Round.UNREACHABLE, f"an error on this side ({error!r}); trying on"
             if done:
@@ -238,6 +240,11 @@ class Kill(QObject):
             one_by_one = True
         if one_by_one:
             await asyncio.gather(*(self._single(account, family, row) for row in rows))
+            strange = sorted({row.wire for row in rows if account.instrument(row.wire, family.name) is None})
+            if strange:
+                raise NotSupported(
+                    f"orders in {', '.join(strange)}, no instrument here: cancel them at the venue itself"
+                )
         return len(rows)
 
     async def _whole(self, account: Account, family: Family) -> None:

@@ -297,7 +297,7 @@ class PaperSession:
         start, end = page.start or 0, page.end
         rows = self._engine.fills(OWNER, instrument.key, limit=100_000)
         rows = [row for row in rows if row.time >= start and (end is None or row.time <= end)]
-        return [fill_of(row, instrument) for row in rows[: page.limit]]
+        return page.beyond([fill_of(row, instrument) for row in rows])[: page.limit]
 
     async def balances(self) -> list[tuple[str, Balance]]:
         """Everything held, as (family, balance)."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from connectors.contract import UNREADABLE, Answer, Ask, Call, Environment, Family, Flow, Security, Step, Venue
+from connectors.contract import UNREADABLE, Answer, Ask, Call, Effect, Environment, Family, Flow, Security, Step, Venue
 from connectors.errors import (
     ClockSkewed,
     NonceTooLow,
@@ -36,6 +36,7 @@ from connectors.runtime.verdict import verdict
 
 T = TypeVar("T")
 
+FRESH = 5.0  # seconds after which an order that waits for the rate limit is not sent any more: the market has moved on
 TRIES = 4  # of what may be repeated
 _OPENS = re.compile(r"token|listen|jwt|session|secret", re.IGNORECASE)
 
@@ -128,7 +129,11 @@ class Driver:
 
     async def _once(self, step: Step, family: Family) -> Any:
         now = self.clock.ms()
-        await self.limits[family.name].take([cost.at(now) for cost in step.costs], step.effect)
+        try:
+            async with asyncio.timeout(FRESH if step.effect in (Effect.PLACE, Effect.AMEND) else None):
+                await self.limits[family.name].take([cost.at(now) for cost in step.costs], step.effect)
+        except TimeoutError:
+            raise NotSent(f"the venue's rate limit left no room for it within {FRESH:g} s") from None
         if isinstance(step, Ask):
             link = self._socket(family, step.endpoint)
             if link is None:

@@ -269,6 +269,8 @@ class Link:
             leaving = False
             try:
                 await self._take_turn(self._pace)
+                if sent.done():
+                    continue  # given up while it waited its turn: it must not leave behind the asker's back
                 sealed = self.owner.seal_ask(self, ask) if ask is not None else frame
                 leaving = True
                 await self._transmit(sealed, ask)

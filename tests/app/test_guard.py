@@ -49,6 +49,7 @@ INSTRUMENT = Instrument(
     kinds=frozenset(OrderKind),
 )
 ABLE = Capabilities(kinds=frozenset({OrderKind.LIMIT, OrderKind.MARKET, OrderKind.STOP_LIMIT}), reduce_only=False)
+TRIGGERS = dataclasses.replace(ABLE, kinds=frozenset(OrderKind))
 DRAFT = Draft(account="toy:practice", instrument=INSTRUMENT, side=Side.BUY, amount=D("0.5"), price=D(100))
 
 
@@ -81,6 +82,20 @@ def test_an_ordinary_order_passes() -> None:
     assert check(DRAFT, situation()) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "side", "trigger"),
+    [
+        (OrderKind.STOP, Side.BUY, "101"),
+        (OrderKind.STOP, Side.SELL, "99"),
+        (OrderKind.TAKE_PROFIT, Side.BUY, "99"),
+        (OrderKind.TAKE_PROFIT, Side.SELL, "101"),
+    ],
+)
+def test_a_trigger_that_the_market_has_yet_to_reach_passes(kind: OrderKind, side: Side, trigger: str) -> None:
+    waiting = draft(kind=kind, side=side, trigger=D(trigger), price=None)
+    assert check(waiting, situation(capabilities=TRIGGERS)) == []
+
+
 CLOSED = msgspec.structs.replace(INSTRUMENT, status=InstrumentStatus.CLOSED)
 CANCELS = msgspec.structs.replace(INSTRUMENT, status=InstrumentStatus.CANCEL_ONLY)
 
@@ -104,6 +119,15 @@ CANCELS = msgspec.structs.replace(INSTRUMENT, status=InstrumentStatus.CANCEL_ONL
         (draft(side=Side.SELL, price=D(94)), {}, "collar"),
         (draft(kind=OrderKind.TAKE_PROFIT, trigger=D(100)), {}, "kind"),
         (draft(kind=OrderKind.STOP_LIMIT), {}, "trigger"),
+        (draft(kind=OrderKind.STOP_LIMIT, trigger=D("99.5"), price=D(100)), {}, "trigger"),
+        (draft(kind=OrderKind.STOP_LIMIT, side=Side.SELL, trigger=D("100.5"), price=D(100)), {}, "trigger"),
+        (draft(kind=OrderKind.STOP, trigger=D(99), price=None), {"capabilities": TRIGGERS}, "trigger"),
+        (draft(kind=OrderKind.TAKE_PROFIT, trigger=D(101), price=None), {"capabilities": TRIGGERS}, "trigger"),
+        (
+            draft(kind=OrderKind.TAKE_PROFIT, side=Side.SELL, trigger=D(99), price=None),
+            {"capabilities": TRIGGERS},
+            "trigger",
+        ),
         (draft(post_only=True, tif=TimeInForce.IOC), {}, "post-only"),
         (draft(reduce_only=True), {}, "reduce-only"),
         (draft(quote_amount=D(50), amount=None), {}, "amount"),

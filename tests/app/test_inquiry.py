@@ -33,6 +33,7 @@ from connectors.model import (
     SizeRule,
     TimeInForce,
 )
+from tests.waiting import until
 
 KEY = "toy:practice"
 INSTRUMENT = Instrument(
@@ -497,3 +498,45 @@ async def test_what_was_listed_before_its_time_was_over_judges_nothing(scene: Sc
     scene.session.open = [row()]
     await scene.inquiry._ask_in_turn(order, scene.account)
     assert order.state is OrderState.OPEN
+
+
+async def test_executions_that_were_read_before_an_order_was_gone_do_not_tell_how_it_ended(scene: Scene) -> None:
+    """given an order that filled right after the fills were read, when its venue forgets it, then they are read again."""
+    order = await scene.order(age=60)
+    await scene.inquiry.catch_up_fills(scene.account, INSTRUMENT, order.created)
+    scene.session.executions = [execution(1, "10", order.created + 9)]
+    await scene.inquiry.became(order, scene.account)
+    assert (order.state, order.filled) == (OrderState.FILLED, 10)
+
+
+async def test_an_error_of_ours_does_not_end_the_comparison(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: list[int] = []
+    compare = scene.inquiry.reconcile
+
+    async def reconcile(account: Any) -> None:
+        if not failed:
+            failed.append(1)
+            raise KeyError("a bug")
+        await compare(account)
+
+    monkeypatch.setattr(scene.inquiry, "reconcile", reconcile)
+    scene.inquiry.begin(scene.account)
+    await until(lambda: KEY in scene.inquiry.reconciled, "the comparison")
+    assert any("KeyError" in notice.text for notice in scene.notices)
+
+
+async def test_an_order_in_something_that_is_no_instrument_here_is_told_once(scene: Scene) -> None:
+    strange = row(venue_id="v7", client_id="")
+    strange.wire = "BTCUSDT_PERHAPS"
+    scene.session.open = [strange]
+    await scene.inquiry.reconcile(scene.account)
+    await scene.inquiry.reconcile(scene.account)
+    assert [notice.level for notice in scene.notices if "BTCUSDT_PERHAPS" in notice.text] == ["danger"]
+
+
+async def test_an_account_that_is_stopped_while_it_is_asked_is_one_that_could_not_be_asked(scene: Scene) -> None:
+    order = await scene.order(age=60)
+    scene.account.session = None
+    await scene.inquiry.became(order, scene.account)
+    assert order.state is OrderState.OPEN
+    assert "not connected" in order.text
