@@ -1,36 +1,38 @@
-"""The palette: instruments, panels and commands by a few letters."""
+"""The palette: whatever can be found by a few letters, and done by Enter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout
+from PySide6.QtGui import QFont, QKeyEvent
+from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-if TYPE_CHECKING:
-    from connectors.contract import Environment
-    from ui.window import Window
+MOST = 14  # rows that fit
+Offer = tuple[str, Callable[[], object]]
 
-MOST = 14
+
+def matching(offers: Iterable[Offer], text: str) -> list[Offer]:
+    """Those that have every word of a text in them."""
+    words = text.lower().split()
+    return [offer for offer in offers if all(word in offer[0].lower() for word in words)]
 
 
 class Palette(QDialog):
-    """Type, choose with the arrows, Enter."""
+    """Type, choose with the arrows, Enter. `find` gives words and what they do for a text, best first."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: QWidget, font: QFont, find: Callable[[str], list[Offer]]) -> None:
         super().__init__(window)
         self.setWindowFlags(Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self.setAccessibleName("Search")
-        self._window = window
+        self._find = find
         self._actions: list[Callable[[], object]] = []
         self.edit = QLineEdit()
         self.edit.setPlaceholderText("Instrument, panel or command")
         self.edit.setAccessibleName("Search")
-        self.edit.setFont(window.theme.font("field"))
+        self.edit.setFont(font)
         self.edit.textChanged.connect(self._fill)
         self.edit.installEventFilter(self)
         self.list = QListWidget()
@@ -48,49 +50,12 @@ class Palette(QDialog):
         self.edit.setFocus()
 
     def _fill(self, text: str) -> None:
-        window = self._window
         self.list.clear()
         self._actions.clear()
-        commands: list[tuple[str, Callable[[], object]]] = [
-            ("Arm or disarm", window.toggle_armed),
-            ("Kill: cancel everything everywhere", window.kill),
-            ("First layout of this workspace", window.reset_layout),
-        ]
-        commands += [
-            (f"Workspace {name}", lambda name=name: window.show_workspace(name))
-            for name in ("Trade", "Depth", "Connectors")
-        ]
-        commands += [
-            (f"Use account {account.name}", lambda name=account.id: window.use_account(name))
-            for account in window.terminal.accounts.accounts.values()
-            if account.instruments
-        ]
-        commands += [
-            (f"Connector {row.name}", lambda slug=row.slug: window.show_connector(slug))
-            for row in window.terminal.catalogue.rows()
-        ]
-        commands += [
-            (f"Panel {panel.title}", lambda panel_id=panel_id: window.open_panel(panel_id))
-            for panel_id, panel in window.panels.items()
-        ]
-        words = text.lower().split()
-        found = [(name, act) for name, act in commands if all(word in name.lower() for word in words)]
-        if not words:  # exchanges only by name: they are many
-            found = [(name, act) for name, act in found if not name.startswith("Connector ")]
-        for account, instrument in window.terminal.markets.search(text)[:MOST]:
-            name = f"{instrument.symbol}   {account.name}, {instrument.market}"
-            self._add(name, lambda key=instrument.key, where=account.environment: self._watch(key, where))
-        for name, act in found[: max(4, MOST - self.list.count())]:
-            self._add(name, act)
+        for words, action in self._find(text):
+            self.list.addItem(QListWidgetItem(words))
+            self._actions.append(action)
         self.list.setCurrentRow(0)
-
-    def _watch(self, key: str, environment: Environment) -> None:
-        self._window.watchlist.add(key, environment)
-        self._window.show_instrument(key, environment)
-
-    def _add(self, name: str, action: Callable[[], object]) -> None:
-        self.list.addItem(QListWidgetItem(name))
-        self._actions.append(action)
 
     def _run(self) -> None:
         index = self.list.currentRow()

@@ -17,7 +17,7 @@ from ui.clock import FrameClock
 from ui.command_strip import CommandStrip
 from ui.equity import equity_text
 from ui.notices import Notices
-from ui.palette import Palette
+from ui.palette import MOST, Offer, Palette, matching
 from ui.panel import Panel
 from ui.panels.accounts import AccountsPanel
 from ui.panels.blotter import Balances, Fills, Orders, Positions
@@ -287,7 +287,46 @@ class Window(QMainWindow):
 
     def open_palette(self) -> None:
         """Find anything."""
-        Palette(self).open()
+        Palette(self, self.theme.font("field"), self.search).open()
+
+    def search(self, text: str) -> list[Offer]:
+        """Instruments, then commands. Connectors only by name: they are many."""
+        instruments: list[Offer] = [
+            (
+                f"{row.symbol}   {account.name}, {row.market}",
+                lambda key=row.key, where=account.environment: self._watch(key, where),
+            )
+            for account, row in self.terminal.markets.search(text)[:MOST]
+        ]
+        connectors = self._connector_commands() if text.strip() else []
+        commands = matching([*self._commands(), *connectors, *self._panel_commands()], text)
+        return instruments + commands[: max(4, MOST - len(instruments))]
+
+    def _commands(self) -> list[Offer]:
+        found: list[Offer] = [
+            ("Arm or disarm", self.toggle_armed),
+            ("Kill: cancel everything everywhere", self.kill),
+            ("First layout of this workspace", self.reset_layout),
+        ]
+        found += [(f"Workspace {name}", lambda name=name: self.show_workspace(name)) for name in WORKSPACES]
+        found += [
+            (f"Use account {account.name}", lambda name=account.id: self.use_account(name))
+            for account in self.terminal.accounts.accounts.values()
+            if account.instruments
+        ]
+        return found
+
+    def _connector_commands(self) -> list[Offer]:
+        rows = self.terminal.catalogue.rows()
+        return [(f"Connector {row.name}", lambda slug=row.slug: self.show_connector(slug)) for row in rows]
+
+    def _panel_commands(self) -> list[Offer]:
+        panels = self.panels.items()
+        return [(f"Panel {panel.title}", lambda key=key: self.open_panel(key)) for key, panel in panels]
+
+    def _watch(self, key: str, environment: Environment) -> None:
+        self.watchlist.add(key, environment)
+        self.show_instrument(key, environment)
 
     def show_life(self, order_id: str) -> None:
         """The journal, with this order's life."""
