@@ -1,4 +1,4 @@
-"""KuCoin: spot, and perpetual and dated futures, by the classic API. Data only; see market, signing, spot, futures, practice.
+"""KuCoin: spot, and perpetual and dated futures, by the classic API. Data only; see market, spot, futures, account, signing, practice.
 
 Protocol as of 2026-08. The newer Unified account is recognised at login and refused in words.
 """
@@ -29,11 +29,13 @@ from connectors.contract import (
     Standing,
     Venue,
 )
-from connectors.kucoin.futures import FUTURES_INTERVALS, FuturesAccountStream, FuturesTrading
+from connectors.kucoin.account import FuturesAccountStream, SpotAccountStream
+from connectors.kucoin.futures import FUTURES_INTERVALS, FuturesTrading
 from connectors.kucoin.futures_rows import coin
+from connectors.kucoin.login import ACCOUNTS
 from connectors.kucoin.market import INTERVALS, TOKEN_LIFE, KucoinMarketStream
 from connectors.kucoin.signing import FUTURES, MANAGEMENT, PUBLIC, SPOT, KucoinSigner
-from connectors.kucoin.spot import ACCOUNTS, SpotAccountStream, SpotTrading
+from connectors.kucoin.spot import SpotTrading
 from connectors.model import Market, OrderKind
 from connectors.spelling import Spelling, separated, split
 

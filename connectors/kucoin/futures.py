@@ -1,4 +1,4 @@
-"""KuCoin futures: USDT, USDC and coin-margined contracts in whole lots, orders, positions, private stream.
+"""Operations of KuCoin futures: USDT, USDC and coin-margined contracts in whole lots.
 
 XBT is what futures call BTC, in symbols and as a currency. Stop orders share the id space of all orders; only their list
 is another one. There is no amend.
@@ -10,41 +10,22 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from connectors.contract import (
-    Answer,
-    Ask,
-    Call,
-    Cost,
-    Effect,
-    Event,
-    Flow,
-    Found,
-    Page,
-    Role,
-    Search,
-    Topic,
-    Trading,
-    Unknown,
-    once,
-)
+from connectors.contract import Answer, Call, Cost, Effect, Flow, Found, Page, Role, Search, Trading, once
 from connectors.errors import NotSupported, OrderNotFound
 from connectors.kucoin.futures_rows import (
-    FAMILY,
     candle_row,
     fill_row,
     instrument_row,
     order_row,
     overview_row,
-    position_event,
     position_row,
     snapshot_row,
     ticker_row,
-    wallet_row,
 )
-from connectors.kucoin.market import INTERVALS, Envelope, KucoinStream, ms
-from connectors.kucoin.rows import exact, ident, order_events, stop_event
+from connectors.kucoin.login import ACCOUNTS, login
+from connectors.kucoin.market import INTERVALS, ms
+from connectors.kucoin.rows import ident
 from connectors.kucoin.signing import FUTURES, PUBLIC, public, read_data, signed
-from connectors.kucoin.spot import ACCOUNTS, login
 from connectors.model import (
     Balance,
     BookSnapshot,
@@ -328,37 +309,6 @@ class FuturesTrading(Trading):
             path = "/api/v2/changeCrossUserLeverage"
             yield signed("POST", path, Cost(FUTURES, 2), lambda data: data, body=body, effect=Effect.SETUP)
         return _learned(facts, instrument.wire, mode, leverage)
-
-
-class FuturesAccountStream(KucoinStream):
-    """The private connection: orders with their executions, stop orders, wallet, positions."""
-
-    private = True
-    topics = (
-        "/contractMarket/tradeOrders",
-        "/contractMarket/advancedOrders",
-        "/contractAccount/wallet",
-        "/contract/positionAll",
-    )
-
-    def plan(self, active: frozenset[Topic], add: Sequence[Topic], drop: Sequence[Topic]) -> list[Ask]:
-        """Everything private at once."""
-        return [self.ask(Role.ACCOUNT, "subscribe", topic, tuple(add)) for topic in self.topics if add]
-
-    def message(self, envelope: Envelope, frame: str | bytes) -> list[Event]:
-        """By topic and subject."""
-        data = exact(envelope.data)
-        head = envelope.topic.partition(":")[0]
-        match head:
-            case "/contractMarket/tradeOrders":
-                return order_events(data, FAMILY, set())
-            case "/contractMarket/advancedOrders":
-                return [stop_event(data, FAMILY, "up", algo=False)]
-            case "/contractAccount/wallet":
-                return [wallet_row(data)] if envelope.subject == "walletBalance.change" else []
-            case "/contract/position" | "/contract/positionAll":
-                return position_event(data, envelope)
-        return [Unknown(f"topic {head}", str(frame[:200]))]
 
 
 def _learned(facts: Mapping[str, Any], wire: str, mode: str, leverage: int) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""KuCoin spot: the high-frequency order family (the normal one today), stop orders in an id space of their own, private stream.
+"""Operations of KuCoin spot: the high-frequency order family (the normal one today), stop orders in an id space of their own.
 
 Order and cancel answers mean "received"; the stream, or a reading, tells what became of them.
 """
@@ -11,30 +11,14 @@ from typing import Any
 
 import msgspec
 
-from connectors.contract import (
-    Answer,
-    Ask,
-    Call,
-    Cost,
-    Effect,
-    Event,
-    Flow,
-    Found,
-    Page,
-    Role,
-    Search,
-    Topic,
-    Trading,
-    Unknown,
-    once,
-)
-from connectors.errors import AuthenticationFailed, NoSuchAccount, OrderNotFound, PermissionDenied, Refused, VenueError
-from connectors.kucoin.market import INTERVALS, Envelope, KucoinStream, ms
-from connectors.kucoin.rows import exact, ident, order_events, stop_event
+from connectors.contract import Answer, Call, Cost, Effect, Flow, Found, Page, Role, Search, Trading, once
+from connectors.errors import AuthenticationFailed, OrderNotFound, Refused, VenueError
+from connectors.kucoin.login import ACCOUNTS, login
+from connectors.kucoin.market import INTERVALS, ms
+from connectors.kucoin.rows import ident
 from connectors.kucoin.signing import MANAGEMENT, SPOT, public, read_data, signed
 from connectors.kucoin.spot_rows import (
     FAMILY,
-    balance_event,
     candle_row,
     fill_row,
     instrument_row,
@@ -54,7 +38,6 @@ from connectors.model import (
     Fees,
     Fill,
     Instrument,
-    KeyInfo,
     OrderRef,
     OrderRequest,
     OrderStatus,
@@ -66,7 +49,6 @@ from connectors.model import (
     plain,
 )
 
-ACCOUNTS = "rest.accounts"  # the host of account questions; the futures family has it as a second one
 FILLS_A_PAGE = 100
 
 
@@ -410,82 +392,6 @@ class SpotTrading(Trading):
         body = {"timeout": timeout, "symbols": instrument.wire if instrument is not None else ""}
         path = "/api/v1/hf/orders/dead-cancel-all"
         yield signed("POST", path, Cost(SPOT, 2), _ignore, body=body, effect=Effect.SETUP)
-
-
-class SpotAccountStream(KucoinStream):
-    """The private connection: orders with their executions, stop orders, balances."""
-
-    private = True
-    topics = ("/spotMarket/tradeOrdersV2", "/spotMarket/advancedOrders", "/account/balance")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._new: set[str] = set()  # received, not seen in the book yet
-
-    def plan(self, active: frozenset[Topic], add: Sequence[Topic], drop: Sequence[Topic]) -> list[Ask]:
-        """Everything private at once."""
-        return [self.ask(Role.ACCOUNT, "subscribe", topic, tuple(add)) for topic in self.topics if add]
-
-    def message(self, envelope: Envelope, frame: str | bytes) -> list[Event]:
-        """By topic; notices of topics that were not asked for are not understood."""
-        data = exact(envelope.data)
-        head = envelope.topic.partition(":")[0]
-        if head in ("/spotMarket/tradeOrdersV2", "/spotMarket/tradeOrders"):
-            return order_events(data, FAMILY, self._new)
-        if head == "/spotMarket/advancedOrders":
-            return [stop_event(data, FAMILY, "entry", algo=True)]
-        if head == "/account/balance":
-            return balance_event(data)
-        return [Unknown(f"topic {head}", str(frame[:200]))]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What both families use
-
-
-def login(wanted: str, endpoint: str) -> Flow[dict[str, Any]]:
-    """GET account/mode, then the key's own record. Raises PermissionDenied for an account of the unified kind, NoSuchAccount
-    for a key that was made for the other product.
-    """
-    try:
-        mode = yield signed(
-            "GET",
-            "/api/ua/v1/account/mode",
-            Cost(MANAGEMENT, 5),
-            lambda data: str(data.get("selfAccountMode", "")),
-            endpoint=endpoint,
-        )
-    except AuthenticationFailed:
-        raise
-    except Refused:
-        mode = ""  # classic accounts need not know this question
-    if mode == "UNIFIED":
-        raise PermissionDenied(
-            "this key belongs to a Unified Trading Account, which Fathom does not trade on yet. "
-            "Switch the account back to classic, or use another one."
-        )
-    row: Any = yield signed("GET", "/api/v1/user/api-key", Cost(MANAGEMENT, 20), dict, endpoint=endpoint)
-    may = {word.strip().lower() for word in str(row.get("permission", "")).split(",")}
-    expiry = row.get("expiredAt")
-    if wanted.lower() not in may and may & {"spot", "futures"}:
-        raise NoSuchAccount(f"this key has no permission for {wanted}")
-    key = KeyInfo(
-        can_trade=wanted.lower() in may or "trade" in may,
-        can_withdraw=any(word.startswith("withdraw") for word in may),
-        note=f"This key expires at {_day(int(expiry))}." if expiry else "",
-    )
-    facts: dict[str, Any] = {"key": key}
-    if str(row.get("apiVersion", "")) in ("2", "3"):
-        facts["key_version"] = str(row["apiVersion"])
-    if row.get("siteType") not in (None, "", "global"):
-        facts["site"] = row["siteType"]
-    return facts
-
-
-def _day(time: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(time / 1000, UTC).date().isoformat()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

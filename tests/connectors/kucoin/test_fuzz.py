@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import Stream
-from connectors.kucoin.futures import FuturesAccountStream
+from connectors.kucoin.account import FuturesAccountStream, SpotAccountStream
 from connectors.kucoin.market import KucoinMarketStream
-from connectors.kucoin.spot import SpotAccountStream
 from tests.conftest import SHARED
 
 PATH = SHARED / "venues" / "kucoin" / "samples.jsonl"
