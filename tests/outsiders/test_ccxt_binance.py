@@ -15,6 +15,7 @@ import pytest
 from connectors.catalogue import load
 from connectors.practice.server import PracticeServer
 from tests.outsiders.ccxt_client import client, ends_equal
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ async def test_ccxt_keeps_a_book_that_equals_ours(
         await ends_equal(exchange, symbol, server, key)
         practice: Any = server.practice
         product = practice.spot if key.startswith("spot") else practice.usdm
-        sequence = server.exchange.book(key, 1).sequence
-        assert exchange.orderbooks[symbol]["nonce"] == product.book_id(sequence)
+        last = product.book_id(server.exchange.sequence(key))  # of a level further down, perhaps
+        await until(lambda: exchange.orderbooks[symbol]["nonce"] == last, "the last update")
     finally:
         await exchange.close()

@@ -109,7 +109,8 @@ async def test_ccxt_keeps_a_book_that_equals_ours(server: PracticeServer, exchan
     await ends_equal(exchange, symbol, server, key)
     practice: Any = server.practice
     product = practice.spot if key.startswith("spot") else practice.futures
-    assert exchange.orderbooks[symbol]["nonce"] == product.sequence(key, server.exchange.book(key, 1).sequence)
+    last = product.sequence(key, server.exchange.sequence(key))  # of a level further down, perhaps
+    await until(lambda: exchange.orderbooks[symbol]["nonce"] == last, "the last update")
 
 
 async def test_ccxt_hears_its_own_orders(server: PracticeServer, exchange: Any) -> None:
