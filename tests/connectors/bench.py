@@ -17,7 +17,7 @@ from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder
 from connectors.runtime.record import Recorder
 from connectors.runtime.session import Session
-from connectors.sync import BookSync
+from connectors.sync import BookState, BookSync
 from tests.clock import Time
 from tests.ear import Ear
 from tests.waiting import until
@@ -85,6 +85,19 @@ async def opened(
     async with served(venue, seed=seed, crowd=crowd) as house, house.session() as (session, ear):
         await until(lambda: len(ear.readied) == len(session.families), "every private stream")
         yield kind(house, session, ear)
+
+
+def states_of(sync: BookSync) -> list[BookState]:
+    """Every state that a book enters from now on, those included that pass between two looks."""
+    seen: list[BookState] = []
+    enter = sync._enter
+
+    def watched(state: BookState, reason: str, now: float) -> None:
+        seen.append(state)
+        enter(state, reason, now)
+
+    sync._enter = watched
+    return seen
 
 
 class Bench:

@@ -17,7 +17,7 @@ from connectors.practice.terms import AccountRules
 from connectors.runtime.session import Session
 from connectors.sync import BookState
 from tests.clock import START, Time
-from tests.connectors.bench import Bench, House, opened, served
+from tests.connectors.bench import Bench, House, opened, served, states_of
 from tests.ear import Ear
 from tests.waiting import until
 
@@ -273,16 +273,8 @@ async def test_an_order_for_the_twin_is_paid_with_usdc(quiet: Coinbase) -> None:
 
 async def test_cut_sockets_come_back_with_a_live_book(bench: Coinbase) -> None:
     sync = bench.watch(bench.btc)
-    seen: list[BookState] = []
-    original = sync._enter
-
-    def enter(state: BookState, reason: str, now: float) -> None:
-        seen.append(state)
-        original(state, reason, now)
-
-    sync._enter = enter  # only to look
     await until(lambda: sync.live, "a live book")
-    seen.clear()
+    seen = states_of(sync)
     await bench.cut()
     assert seen[0] is BookState.STALE, "a book that is called old"
     await until(lambda: sync.live and len(bench.ear.readied) == 2, "everything again")

@@ -33,7 +33,7 @@ from connectors.runtime.record import Recorder, read
 from connectors.runtime.replay import replay
 from connectors.runtime.session import Session
 from connectors.sync import BookState, BookSync
-from tests.connectors.bench import Bench, House, opened, served
+from tests.connectors.bench import Bench, House, opened, served, states_of
 from tests.ear import Ear
 from tests.waiting import until
 
@@ -107,16 +107,8 @@ async def test_books_of_every_depth_are_the_exchanges_own_after_many_updates(ben
 async def test_a_book_that_is_not_proven_is_grey_and_comes_back_on_the_same_socket(quiet: Kraken, fault: str) -> None:
     """given an update that is damaged within the ten levels of the checksum, when the next one comes, then it shows."""
     sync = quiet.watch(quiet.btc)
-    seen: list[BookState] = []
-    original = sync._enter
-
-    def enter(state: BookState, reason: str, now: float) -> None:
-        seen.append(state)
-        original(state, reason, now)
-
-    sync._enter = enter  # only to look
     await until(lambda: sync.live, "a live book")
-    seen.clear()
+    seen = states_of(sync)
     setattr(quiet.server.faults, fault, 1)
     quiet.rest(BTC, Side.BUY, D("62799.7"), D("0.05"))
     await until(lambda: getattr(quiet.server.faults, fault) == 0, "the damaged update")
