@@ -26,7 +26,7 @@ from connectors.errors import OutcomeUnknown
 from connectors.model import OrderKind, OrderRequest, OrderStatus, OrderUpdate, Side
 from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder
-from tests.end_to_end.rig import ACCOUNT, Time, all_orders, exchange_of, unseen, until
+from tests.end_to_end.rig import ACCOUNT, Wall, all_orders, exchange_of, unseen, until
 
 KEY = "binance:practice"
 SPOT, PERP = "binance:spot:BTC-USDT", "binance:perp:BTC-USDT"
@@ -201,7 +201,7 @@ async def test_an_order_that_is_written_down_when_kill_is_pressed_is_not_sent(tm
 
 async def test_the_venue_cancels_by_itself_when_nobody_renews_its_switch(tmp_path: Path) -> None:
     """given a dead man's switch, when the connection is gone without a word, then the venue cancels; spot has none and stays."""
-    clock = Time()
+    clock = Wall()
     async with exchange_of("binance", now_ms=clock) as server, terminal_at(server, tmp_path, dead_man=9.0) as scene:
         await scene.ready(SPOT, PERP)
         perp, spot = await scene.works(scene.place(PERP)), await scene.works(scene.place())
@@ -217,7 +217,7 @@ async def test_the_venue_cancels_by_itself_when_nobody_renews_its_switch(tmp_pat
 
 @pytest.mark.parametrize("releases", [True, False])
 async def test_a_normal_end_leaves_orders_if_the_trader_wants_it_so(tmp_path: Path, releases: bool) -> None:
-    clock = Time()
+    clock = Wall()
     async with exchange_of("binance", now_ms=clock) as server:
         async with terminal_at(server, tmp_path, dead_man=60.0) as scene:
             scene.terminal.settings.preferences.dead_man_releases = releases

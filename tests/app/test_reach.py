@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -48,16 +49,25 @@ async def test_an_account_is_reached_as_soon_as_the_network_is_back_with_its_boo
         assert any("trying again in" in record.getMessage() for record in caplog.records)
 
 
-async def test_an_address_at_which_nobody_listens_is_tried_again(tmp_path: Path) -> None:
+@pytest.fixture
+def nobody() -> Iterator[socket.socket]:
+    """A socket that does not listen; bound, it keeps its port from everybody else."""
+    with socket.socket() as found:
+        yield found
+
+
+async def test_an_address_at_which_nobody_listens_is_tried_again(tmp_path: Path, nobody: socket.socket) -> None:
     async with exchange_of("binance") as server:
-        hosts = server.hosts
-    async with terminal_at(server, tmp_path) as scene:  # the server is gone
+        pass  # it is gone, and another program could be given its port
+    nobody.bind(("127.0.0.1", 0))
+    host, port = nobody.getsockname()
+    server.hosts = dict.fromkeys(server.hosts, f"http://{host}:{port}")
+    async with terminal_at(server, tmp_path) as scene:
         assert "no connection" in scene.account.text
         assert scene.account.again_in is not None
         await until(lambda: scene.account._failures >= 2, "another attempt")
         async with exchange_of("binance") as other:
             scene.terminal.accounts.served["binance"] = (other.hosts, other.credentials)
-            assert hosts != other.hosts
             await until(lambda: scene.account.can_trade, "the account")
             await scene.ready(SPOT)
 

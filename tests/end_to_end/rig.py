@@ -159,8 +159,8 @@ async def trading_at(home: Path, *instruments: str) -> AsyncGenerator[tuple[Prac
             await trading.kill()
 
 
-class Time:
-    """The clock of an exchange, in ms: the wall's, and what a test lets pass at once."""
+class Wall:
+    """This machine's wall clock for an exchange, in ms, and what a test lets pass at once."""
 
     def __init__(self) -> None:
         self.ahead = 0
@@ -171,11 +171,11 @@ class Time:
 
 @contextmanager
 def unseen(server: PracticeServer) -> Generator[None]:
-    """Of what happens at the exchange meanwhile its sockets tell nothing, not later either."""
-    server.faults.stalled = True
+    """Of what happens to accounts meanwhile no socket tells, not later either; for what is done without a turn of the loop."""
     yield
-    server.advance(server.exchange.now_ms)  # what is told at the next tick only is lost as well
-    server.faults.stalled = False
+    for socket in server._sockets:
+        if socket.connection.private:
+            socket.connection.out.clear()
 
 
 @asynccontextmanager

@@ -269,7 +269,11 @@ def written(home: Path) -> Iterator[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("slug", slugs())
 def test_no_secret_is_written_anywhere(
-    slug: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    slug: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
     monkeypatch.setattr("app.vault._sealed_backend", lambda: None)
@@ -283,7 +287,7 @@ def test_no_secret_is_written_anywhere(
         settings.preferences.accounts = ["none:none"]
         settings.preferences.recording = True
         terminal = Terminal(settings=settings)
-        logging.getLogger().setLevel(logging.DEBUG)
+        caplog.set_level(logging.DEBUG)
         await terminal.start()
         terminal.desk.message.connect(lambda notice: said.append(notice.text))
         account, server = await open_account(terminal, slug)
@@ -293,8 +297,10 @@ def test_no_secret_is_written_anywhere(
             await until(lambda: account.state is AccountState.READY, account.text or "the account")
             await until(lambda: not terminal.desk._not_ready(account), "the comparison")
             said.extend(await trade(terminal, account))
+            lost: list[AccountState] = []
+            account.changed.connect(lambda: lost.append(account.state) if not account.can_trade else None)
             await server.cut()
-            await until(lambda: account.state is not AccountState.READY or account.can_trade, "the cut")
+            await until(lambda: lost, "the cut")
             await until(lambda: not terminal.desk._not_ready(account), "the account again")
             said.extend(await wrong_key(slug, server, needles))
             for row in account.health():
