@@ -15,16 +15,7 @@ from msgspec import structs
 from connectors.kraken.practice_pairs import PAIRS, Pair, asset_id, cost, size
 from connectors.model import EndReason, OrderKind, OrderStatus, Side, TimeInForce
 from connectors.practice.exchange import Exchange
-from connectors.practice.terms import (
-    AccountRules,
-    Execution,
-    NewOrder,
-    Order,
-    Refusal,
-    RefusalKind,
-    SelfTrade,
-    Wallet,
-)
+from connectors.practice.terms import AccountRules, Execution, NewOrder, Order, Refusal, RefusalKind, SelfTrade, Wallet
 
 KINDS = {
     "market": OrderKind.MARKET,
@@ -172,6 +163,10 @@ class Orders:
         if found is None:
             raise KrakenError("EQuery:Unknown asset pair")
         return found
+
+    def pairs(self, names: str) -> list[Pair]:
+        """Pairs by names with commas between them, all where there is none. Raises KrakenError."""
+        return [self.pair(name) for name in names.split(",")] if names else list(self.by_key.values())
 
     def txid(self, order_id: int) -> str:
         """The order's id on the wire."""

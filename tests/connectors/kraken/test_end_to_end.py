@@ -295,11 +295,11 @@ async def test_after_a_cut_everything_comes_back_and_nothing_is_missed(quiet: Kr
 
 
 async def test_a_token_that_expired_before_its_use_is_replaced(quiet: Kraken) -> None:
-    quiet.practice.token_life = 0
+    quiet.practice.private.token_life = 0
     await quiet.cut(private=True)
     await until(lambda: len(quiet.ear.losses) > 1, "a refused subscription")
     assert len(quiet.ear.readied) == 1
-    quiet.practice.token_life = 900
+    quiet.practice.private.token_life = 900
     await until(lambda: len(quiet.ear.readied) == 2, "a token that is taken")
 
 
@@ -315,11 +315,13 @@ async def test_a_token_that_ends_under_an_order_is_replaced(quiet: Kraken) -> No
 
 async def test_a_nonce_that_is_too_low_is_signed_anew(quiet: Kraken) -> None:
     key = quiet.server.credentials["key"]
-    quiet.practice.set_nonce(key, quiet.session.stamp("spot").nonce + 30_000)  # an earlier run whose clock was ahead
+    quiet.practice.gate.set_nonce(
+        key, quiet.session.stamp("spot").nonce + 30_000
+    )  # an earlier run whose clock was ahead
     assert await quiet.session.balances()
     ref = await quiet.placed()
     assert (await quiet.session.order(ref)).status is OrderStatus.OPEN
-    quiet.practice.set_nonce(key, 2**62)  # another program counts in nanoseconds
+    quiet.practice.gate.set_nonce(key, 2**62)  # another program counts in nanoseconds
     with pytest.raises(NonceTooLow, match="key of its own"):
         await quiet.session.balances()
 
