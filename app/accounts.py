@@ -229,6 +229,7 @@ class Account(QObject):
             text = str(error) if isinstance(error, NotSupported) else f"{self.venue.name} {reached}: {error}"
             await self._give_up(text, again=_passes(error), after=after)
         except VaultProblem as problem:
+            self.keyed = True  # there may be one, and orders that were placed with it
             await self._give_up(f"The key could not be read: {problem}", again=False)
         except OSError as error:
             await self._give_up(f"{self.venue.name} could not be started: {error}", again=True)

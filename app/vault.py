@@ -157,11 +157,9 @@ class Vault:
 
     @staticmethod
     def _do(work: Callable[[], T]) -> T:
-        from keyring.errors import KeyringError
-
         try:
             return work()
-        except KeyringError as error:
+        except Exception as error:  # noqa: BLE001 - backends raise their own, and those of the bus when it is gone
             raise VaultProblem(f"the keyring refused ({type(error).__name__}); unlock it and try again") from None
 
 

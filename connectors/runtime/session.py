@@ -70,7 +70,7 @@ from connectors.model import (
     Trade,
     is_sound,
 )
-from connectors.runtime.clock import Clock
+from connectors.runtime.clock import Clock, lasting
 from connectors.runtime.driver import Driver
 from connectors.runtime.feeds import Feeds, is_old
 from connectors.runtime.health import ConnectionHealth, health_of
@@ -86,6 +86,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 HOUSEKEEPING = 0.25
+HELD_UP = 10.0  # seconds without housekeeping after which every socket is replaced
 CLOCK_EVERY = 600.0  # seconds; clocks drift
 ABSENT_EVERY = 60.0
 LISTINGS_EVERY = 3600.0  # instruments open, close and change their grid
@@ -242,8 +243,12 @@ class Session:
 
     async def _keep_house(self) -> None:
         """Four times a second: what has fallen silent, what is due, what must be replaced."""
+        last = lasting()
         while True:
             await asyncio.sleep(HOUSEKEEPING)
+            last, before = lasting(), last
+            if last - before > HELD_UP:
+                self._wake_up(last - before)
             now = self.driver.clock.monotonic()
             for link in [*self.feeds.links, *self.feeds.successors]:
                 link.tick()
@@ -254,6 +259,12 @@ class Session:
                 if is_old(link, now):
                     link.drop("replaced before its end")  # subscribe first, then read: it loses nothing
             self.feeds.look(now)
+
+    def _wake_up(self, seconds: float) -> None:
+        """The machine slept, or this program was held up: no book is what the market is now, and sockets may be dead unnoticed."""
+        _log.warning("%s: nothing was done here for %.0f s; connecting anew", self.venue.slug, seconds)
+        for link in [*self.feeds.links, *self.feeds.successors, *self.private.links]:
+            link.drop(f"this machine slept or was held up for {seconds:.0f} s")
 
     def stamp(self, family: str) -> Stamp:
         """This moment by the venue's clock."""

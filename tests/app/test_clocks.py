@@ -153,6 +153,24 @@ async def test_the_trader_hears_that_the_clock_was_set(
         assert any("3600 s ahead" in said for said in scene.said)
 
 
+async def test_after_a_sleep_no_book_is_taken_for_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """given a machine that slept for an hour with its sockets open, then every one is replaced and the books begin anew."""
+    slept = 0
+    monkeypatch.setattr("connectors.runtime.session.lasting", lambda: lasting() + slept)
+    async with exchange_of("binance", now_ms=true_ms) as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        session = scene.account.session
+        before = [link.counters.connects for link in (*session.feeds.links, *session.private.links)]
+        sync = scene.account.sync(scene.account.instruments[SPOT])
+        assert sync is not None
+        states: list[bool] = []
+        slept = HOUR
+        await until(lambda: states.append(sync.live) or not sync.live, "a book that is not trusted")
+        await until(lambda: sync.live and scene.account.can_trade, "the new connections")
+        after = [link.counters.connects for link in (*session.feeds.links, *session.private.links)]
+        assert all(new > old for new, old in zip(after, before, strict=True))
+
+
 def fill(server: PracticeServer) -> None:
     """Somebody sells into the order."""
     server.fund("taker")

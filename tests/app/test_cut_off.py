@@ -12,6 +12,8 @@ import pytest
 
 from app.desk import GuardRefused, Order, OrderState
 from app.kill import Round
+from app.vault import Vault, VaultProblem
+from connectors.contract import Environment
 from connectors.practice.server import PracticeServer
 from tests.app.test_desk import KEY, PERP, SPOT, terminal_at, theirs
 from tests.end_to_end.rig import ACCOUNT, Trading, all_orders, exchange_of, until
@@ -76,6 +78,24 @@ async def test_the_whole_kill_can_be_pressed_again_instead(tmp_path: Path) -> No
             assert await scene.desk.kill() == {KEY: "confirmed"}
             assert server.exchange.open_orders(ACCOUNT) == []
             assert scene.desk.killing.cut_off == []
+
+
+async def test_an_account_whose_key_cannot_be_read_is_no_confirmation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given a keyring that is locked, then the account behind it may hold orders: a kill says that it cannot reach them."""
+
+    def locked(*_: object) -> None:
+        raise VaultProblem("the keyring refused; unlock it and try again")
+
+    monkeypatch.setattr(Vault, "load", locked)
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.terminal.accounts.add("kraken", Environment.LIVE).start()
+        killing = asyncio.ensure_future(scene.desk.kill())
+        line = await until(lambda: scene.desk.killing.lines.get("kraken:live"), "a line in the report")
+        await until(lambda: line.state is Round.UNREACHABLE, "its state")
+        assert "unlock it" in line.text
+        killing.cancel()
 
 
 async def never(*_: Any) -> None:

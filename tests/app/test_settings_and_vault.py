@@ -49,7 +49,7 @@ KEYRING_SCRIPT = """
 import os, sys, time
 from jeepney import DBusAddress, new_method_call
 from jeepney.io.blocking import open_dbus_connection
-from app.vault import Vault
+from app.vault import Vault, VaultProblem
 from connectors.contract import Environment
 # the daemon says that it is unlocked before it has its name on the bus; whoever asks too early is given another, locked one
 bus, deadline = open_dbus_connection(bus="SESSION"), time.monotonic() + 60
@@ -62,6 +62,15 @@ assert vault.persistent, vault.backend
 if sys.argv[1] == "save":
     vault.save("binance", Environment.LIVE, {"key": "K" * 28 + "wxyz", "secret": "sssssecret-value"})
     assert vault.tail("binance", Environment.LIVE) == "wxyz"
+elif sys.argv[1] == "gone":
+    os.environ["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=/nowhere/bus"  # as after a log-out, or a bus that fell
+    for ask in (vault.load, vault.tail, vault.delete):
+        try:
+            ask("kraken", Environment.LIVE)
+        except VaultProblem as problem:
+            assert "the keyring refused" in str(problem)
+        else:
+            raise AssertionError("nothing was said")
 elif sys.argv[1] == "load":
     assert vault.tail("binance", Environment.LIVE) == "wxyz"
     assert vault.load("binance", Environment.LIVE)["secret"] == "sssssecret-value"
@@ -84,7 +93,7 @@ def test_keys_live_in_the_secret_service_and_nowhere_else(tmp_path: Path) -> Non
     python = f'"{sys.executable}" "{script}"'
     commands = (
         'eval "$(printf "test" | gnome-keyring-daemon --unlock --components=secrets)" '
-        f">/dev/null && {python} save && {python} load"
+        f">/dev/null && {python} save && {python} gone && {python} load"
     )
     home = tmp_path / "home"
     (home / ".local/share/keyrings").mkdir(parents=True)
@@ -99,7 +108,7 @@ def test_keys_live_in_the_secret_service_and_nowhere_else(tmp_path: Path) -> Non
         timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("done") == 2
+    assert done.stdout.count("done") == 3
     for path in home.rglob("*"):
         if path.is_file():
             assert b"sssssecret-value" not in path.read_bytes()
