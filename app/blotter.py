@@ -195,6 +195,11 @@ class Blotter(QObject):
             self.note(order, "fill", facts)
         if order is not None and (counted or order.filled != before or new):
             self.changed(order)
+        if order is not None and counted and order.state is OrderState.REJECTED:
+            text = (
+                f"it was taken for refused, and has traded {plain(order.filled)} all the same. Look at your position."
+            )
+            self.tell("danger", f"{order_name(order)}: {text}", order)
         if new:
             own = OwnFill(account=account.id, instrument=instrument, order=order.id if order else "", fill=fill)
             self.fills.append(own)

@@ -53,8 +53,8 @@ class DeadMan:
         """The program ends in good order: where the trader wants it so, the orders stay and the switches are turned off."""
         for account in accounts:
             self.end(account)
-            if self._settings.preferences.dead_man_releases:
-                await self._release(account)
+        if self._settings.preferences.dead_man_releases:  # one that does not answer holds up no other
+            await asyncio.gather(*(self._release(account) for account in accounts))
 
     async def _keep(self, account: Account) -> None:
         while True:

@@ -9,6 +9,7 @@ and is ignored. Events may arrive twice, late, before the acknowledgement or aft
 - among the venue's words the later stage wins, an earlier one is old news
 - fills are counted once by their id; the filled amount never goes down, whether told as a total or by fills
 - news that names an id which the order no longer has (it was amended or replaced) is old news
+- price and amount are those of the latest news by the venue's clock: an event that was overtaken brings no old terms back
 
 An order that is changed by cancelling and placing anew has *legs*. While one leg ends and the next has not begun
 (`replacing`), the end of the leg is noted and not taken for the end of the order.
@@ -244,6 +245,7 @@ class Order:
     _fills: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
     _fees: dict[str, Decimal] = field(default_factory=dict)
     _reached: dict[str, Decimal] = field(default_factory=dict)  # by venue id, where fills tell how far they reach
+    _terms_at: int = 0  # the venue's time of the latest news of price and amount
     _carried: Decimal = ZERO  # filled under earlier ids, when a replacement starts its own count at zero
 
     @property
@@ -339,7 +341,7 @@ class Order:
             return False
         before = self._known()
         self._learn_ids(update)
-        if not self.is_final:
+        if not self.is_final and not self._is_overtaken(update):
             if update.price is not UNSET and update.price:
                 self.price = update.price
             if update.amount is not UNSET and update.amount:
@@ -357,6 +359,15 @@ class Order:
         if update.status is not UNSET:
             self._hear(update.status, update.time if update.time is not UNSET else time, update.reason, time)
         return self._known() != before
+
+    def _is_overtaken(self, update: OrderUpdate) -> bool:
+        """Whether later news of price and amount came before this one."""
+        if update.time is UNSET or (update.price is UNSET and update.amount is UNSET and update.trigger is UNSET):
+            return False
+        if update.time < self._terms_at:
+            return True
+        self._terms_at = update.time
+        return False
 
     def _known(self) -> tuple[object, ...]:
         terms = (self.price, self.amount, self.trigger, self.venue_id, self.client_id)
@@ -410,7 +421,7 @@ class Order:
         self.legs += 1
         self.filled = max(self.filled, carried)
         self.amount, self.price = amount, price
-        self.replacing, self.leg_end = False, None
+        self.replacing, self.leg_end, self._terms_at = False, None, 0
         self.status, self.acknowledged, self.sent = OrderStatus.PENDING, False, time
         self.history.append(Moment(time, "replaced", client_id))
 

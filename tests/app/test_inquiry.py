@@ -540,3 +540,16 @@ async def test_an_account_that_is_stopped_while_it_is_asked_is_one_that_could_no
     await scene.inquiry.became(order, scene.account)
     assert order.state is OrderState.OPEN
     assert "not connected" in order.text
+
+
+async def test_an_execution_of_an_order_that_was_taken_for_refused_is_told_in_red(scene: Scene) -> None:
+    order = await scene.order(venue_id="", age=60)
+    scene.blotter.happen(order, Event.LOST, "no answer")
+    await scene.inquiry.settle(order)
+    assert order.state is OrderState.REJECTED
+    late = structs.replace(execution(1, "4", order.created + 9), client_id="c1")
+    scene.blotter.filled(scene.account, late, "spot")
+    scene.blotter.filled(scene.account, late, "spot")
+    assert order.filled == 4
+    assert [n.text for n in scene.notices if n.level == "danger" and "has traded 4 all the same" in n.text] != []
+    assert sum(notice.level == "danger" for notice in scene.notices) == 1

@@ -443,3 +443,20 @@ def test_parts_of_a_derived_fill_are_not_counted_again() -> None:
     fresh = order()  # after a restart the parts are all there is
     assert [fresh.add_fill(row, 2) for row in rows] == [True, True, True]
     assert (fresh.filled, fresh.average) == (Decimal(5), Decimal("102.8"))
+
+
+@given(changes=st.lists(st.integers(11, 99), min_size=1, max_size=6, unique=True), seed=st.integers(0, 10_000))
+def test_an_event_that_was_overtaken_brings_no_old_terms_back(changes: list[int], seed: int) -> None:
+    """given an order that is changed again and again, when its events arrive in any order, then it has the latest terms."""
+    chance = random.Random(seed)
+    subject = order()
+    news = []
+    for number, amount in enumerate(changes, 1):
+        told = update(OrderStatus.OPEN, "0")
+        told.time, told.amount, told.price = 100 + number, Decimal(amount), Decimal(100 + amount)
+        news.append(told)
+    arriving = news + chance.sample(news, len(news) // 2)
+    chance.shuffle(arriving)
+    for told in arriving:
+        subject.learn(told, 9)
+    assert (subject.amount, subject.price) == (Decimal(changes[-1]), Decimal(100 + changes[-1]))
