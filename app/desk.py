@@ -671,6 +671,7 @@ class Desk(QObject):
             position=position.size if position is not None else ZERO,
             working=self._working(draft, instead_of),
             repeated=self._repeated(draft) if instead_of is None else None,
+            doubtful=instead_of is None and not draft.reduce_only and self._is_doubtful(draft),
             leverage=account.leverage(instrument),
             open_orders=sum(order.account == draft.account and order is not instead_of for order in self.working()),
             sent_last_second=sum(moment > time.monotonic() - 1.0 for moment in sent),
@@ -695,12 +696,16 @@ class Desk(QObject):
     def _repeated(self, draft: Draft) -> float | None:
         """Seconds since the same order was sent, as far as the latest ones tell; one that was refused does not count."""
         for order in islice(reversed(self.orders.values()), RECENT):
-            same = (order.account, order.instrument.key, order.side, order.kind, order.price, order.trigger)
-            asked = (draft.account, draft.instrument.key, draft.side, draft.kind, draft.price, draft.trigger)
-            amounts = (order.amount, order.quote_amount) == (draft.amount, draft.quote_amount)
-            if same == asked and amounts and not order.external and order.state is not OrderState.REJECTED:
+            if _is_same(order, draft) and not order.external and order.state is not OrderState.REJECTED:
                 return (now_ms() - order.sent) / 1000
         return None
+
+    def _is_doubtful(self, draft: Draft) -> bool:
+        """Whether the same order was sent and nobody knows yet whether it arrived: a second one could double it."""
+        return any(
+            order.state is OrderState.UNKNOWN and not order.acknowledged and _is_same(order, draft)
+            for order in self.orders.values()
+        )
 
     def _not_ready(self, account: Account) -> str:
         if self._blotter.journal.problem:
@@ -730,3 +735,10 @@ class Desk(QObject):
                 self._blotter.tell("danger", f"An error on this side stopped '{name}': {error}")
 
         task.add_done_callback(ended)
+
+
+def _is_same(order: Order, draft: Draft) -> bool:
+    """Whether `draft` asks for what `order` asked for."""
+    same = (order.account, order.instrument.key, order.side, order.kind, order.price, order.trigger)
+    asked = (draft.account, draft.instrument.key, draft.side, draft.kind, draft.price, draft.trigger)
+    return same == asked and (order.amount, order.quote_amount) == (draft.amount, draft.quote_amount)

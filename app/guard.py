@@ -88,7 +88,7 @@ class Situation:
     """Everything about the moment that a check looks at. `available` by asset; `position` is signed.
 
     `working`: open amount of the draft's side in its instrument. `repeated`: seconds since the same order was sent, None if
-    it was not.
+    it was not. `doubtful`: the same order was sent, and it is not known whether it arrived.
     """
 
     capabilities: Capabilities
@@ -102,6 +102,7 @@ class Situation:
     open_orders: int = 0
     sent_last_second: int = 0
     repeated: float | None = None
+    doubtful: bool = False
     armed: bool = True
     not_ready: str = ""  # why the account may not trade now (not connected, not reconciled, journal not writable)
     walks: dict[tuple[object, ...], _Walk | None] = field(
@@ -189,6 +190,9 @@ def _account_problems(situation: Situation) -> list[Problem]:
     if limit is not None and situation.repeated is not None and situation.repeated < limit:
         text = f"The same order left {situation.repeated:.1f} s ago. If you mean it, send it after {plain(limit)} s."
         found.append(Problem(field="account", rule="repeat", text=text))
+    if situation.doubtful:
+        text = "The same order is in doubt: it may stand already. Wait until it is known, or send another amount."
+        found.append(Problem(field="amount", rule="in doubt", text=text))
     return found
 
 

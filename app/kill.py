@@ -23,6 +23,7 @@ from app.accounts import AccountState
 from app.blotter import Blotter, now_ms
 from app.inquiry import Inquiry
 from app.journal_rows import KillStep, Note
+from connectors.contract import Environment
 from connectors.errors import NothingToChange, NotSupported, OrderNotFound, Refused, VenueError
 from connectors.model import OrderRef, OrderUpdate, Side
 
@@ -200,6 +201,11 @@ class Kill(QObject):
             return False
         failures: list[VenueError] = []
         left = 0
+        if account.environment is not Environment.PAPER:  # its orders are all here
+            try:
+                await account.session.look_for_absent()  # what could not be reached at the start may hold orders
+            except VenueError as error:
+                failures.append(error)
         for family in account.session.families:
             try:
                 left += await self._cancel_family(account, family, one_by_one=line.rounds > 1)

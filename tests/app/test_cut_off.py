@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from app.desk import GuardRefused, Order, OrderState
 from app.kill import Round
 from app.vault import Vault, VaultProblem
 from connectors.contract import Environment
+from connectors.model import Side
 from connectors.practice.server import PracticeServer
+from connectors.practice.terms import NewOrder, OrderKind
 from tests.app.test_desk import KEY, PERP, SPOT, terminal_at, theirs
 from tests.end_to_end.rig import ACCOUNT, Trading, all_orders, exchange_of, until
 
@@ -78,6 +81,29 @@ async def test_the_whole_kill_can_be_pressed_again_instead(tmp_path: Path) -> No
             assert await scene.desk.kill() == {KEY: "confirmed"}
             assert server.exchange.open_orders(ACCOUNT) == []
             assert scene.desk.killing.cut_off == []
+
+
+async def test_a_kill_is_not_confirmed_while_a_part_of_a_venue_could_not_be_reached(tmp_path: Path) -> None:
+    """given a futures host that was down at the start, then its orders are not known, and a kill goes on until it answers."""
+    async with exchange_of("binance") as server:
+        futures, real = "https://fapi.binance.com", dict(server.hosts)
+        server.exchange.place(
+            ACCOUNT,
+            NewOrder(
+                key="perp:BTC-USDT", side=Side.BUY, kind=OrderKind.LIMIT, price=Decimal(62000), amount=Decimal("0.01")
+            ),
+        )
+        server.hosts[futures] = "http://127.0.0.1:9"  # nobody listens at the port of discard
+        async with terminal_at(server, tmp_path) as scene:
+            await scene.ready(SPOT)
+            assert "without usdm" in scene.account.text
+            killing = asyncio.ensure_future(scene.desk.kill())
+            line = await until(lambda: scene.desk.killing.lines.get(KEY), "a line in the report")
+            await until(lambda: line.state is Round.UNREACHABLE and line.rounds >= 2, "rounds that do not reach it")
+            assert len(server.exchange.open_orders(ACCOUNT)) == 1
+            scene.account.session.driver.hosts[futures] = real[futures]
+            assert await killing == {KEY: "confirmed"}
+            assert server.exchange.open_orders(ACCOUNT) == []
 
 
 async def test_an_account_whose_key_cannot_be_read_is_no_confirmation(

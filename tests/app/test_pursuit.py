@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.desk import OrderState
+from app.desk import GuardRefused, OrderState
 from connectors.contract import Environment
 from connectors.errors import OutcomeUnknown, Refused, SessionExpired
 from connectors.model import OrderRef, OrderStatus, OrderUpdate, Side
@@ -49,8 +49,7 @@ async def test_an_error_of_ours_leaves_a_change_in_doubt_and_not_for_ever(tmp_pa
 
         scene.account.session.amend = scene.account.session.cancel = broken
         scene.desk.amend(order.id, price=Decimal(62001))
-        await until(lambda: order.state is OrderState.UNKNOWN, "the doubt")
-        assert "KeyError" in order.text
+        await until(lambda: any("KeyError" in step.text for step in order.history if step.what == "lost"), "the doubt")
         await until(lambda: order.state is OrderState.OPEN, "what is known")
         assert theirs(server, order).status is OrderStatus.OPEN
 
@@ -110,6 +109,27 @@ async def test_a_replacement_asks_for_no_more_than_events_leave_although_the_lis
         scene.desk.amend(order.id, price=Decimal(62798))
         await until(lambda: len(all_orders(server)) == 2, "the new leg")
         assert [row.amount for row in all_orders(server)] == [Decimal("0.005"), Decimal("0.002")]
+
+
+async def test_the_same_order_is_not_sent_again_while_it_is_in_doubt(tmp_path: Path) -> None:
+    """given an order whose answer is lost, when the hand sends the same once more, then that is refused until it is known."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        server.faults.stalled = True
+        server.faults.hold = b"newClientOrderId"
+        order = scene.place()
+        await until(lambda: server.faults.held, "the request at the door")
+        await server.cut()
+        await until(lambda: order.state is OrderState.UNKNOWN, "the doubt")
+        server.faults.stalled = False
+        await scene.ready(SPOT)
+        assert order.state is OrderState.UNKNOWN
+        with pytest.raises(GuardRefused, match="in doubt"):
+            scene.place()
+        server.faults.hold = b""
+        await scene.works(scene.place(amount="0.003"))
+        await until(lambda: order.state is not OrderState.UNKNOWN, "what became of it")
+        await scene.works(scene.place())
 
 
 async def test_an_order_that_the_rate_limit_holds_back_too_long_does_not_leave(
