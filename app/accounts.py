@@ -141,10 +141,11 @@ class Account(QObject):
         left = self.again_in
         if left is not None:
             return f"{self.text}; trying again in {ceil(left)} s"
-        if self.state in (AccountState.CONNECTING, AccountState.DEGRADED):
+        if self.state is not AccountState.READY:
             for row in self.health():
                 if row.role == Role.ACCOUNT and row.next_in is not None and row.text:
-                    return f"{self.text} ({row.text}; trying again in {ceil(row.next_in)} s)"
+                    why = "" if row.text in self.text else f"{row.text}; "
+                    return f"{self.text} ({why}trying again in {ceil(row.next_in)} s)"
         return self.text
 
     @property

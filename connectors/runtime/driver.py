@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -129,11 +130,8 @@ class Driver:
 
     async def _once(self, step: Step, family: Family) -> Any:
         now = self.clock.ms()
-        try:
-            async with asyncio.timeout(FRESH if step.effect in (Effect.PLACE, Effect.AMEND) else None):
-                await self.limits[family.name].take([cost.at(now) for cost in step.costs], step.effect)
-        except TimeoutError:
-            raise NotSent(f"the venue's rate limit left no room for it within {FRESH:g} s") from None
+        async with _fresh(step, "the venue's rate limit left no room for it"):
+            await self.limits[family.name].take([cost.at(now) for cost in step.costs], step.effect)
         if isinstance(step, Ask):
             link = self._socket(family, step.endpoint)
             if link is None:
@@ -141,8 +139,12 @@ class Driver:
             return await link.ask(step)
         base = family.url(step.endpoint, self.environment)
         if family.serial and step.security is not Security.NONE:
-            async with self._lane:  # nonces must arrive in their order
+            async with _fresh(step, "requests before it were not answered"):
+                await self._lane.acquire()  # nonces must arrive in their order
+            try:
                 answer = await self._call(step, family, base)
+            finally:
+                self._lane.release()
         else:
             answer = await self._call(step, family, base)
         for name, used in family.used(answer.headers):
@@ -218,6 +220,16 @@ class Driver:
             if url.startswith(local):
                 return real + url[len(local) :]
         return url
+
+
+@asynccontextmanager
+async def _fresh(step: Step, why: str) -> AsyncGenerator[None]:
+    """An order that has to wait too long before it leaves does not leave: NotSent. Everything else may wait."""
+    try:
+        async with asyncio.timeout(FRESH if step.effect in (Effect.PLACE, Effect.AMEND) else None):
+            yield
+    except TimeoutError:
+        raise NotSent(f"{why} within {FRESH:g} s") from None
 
 
 def _unsigned(ask: Ask) -> str:

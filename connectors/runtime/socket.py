@@ -157,6 +157,7 @@ class Link:
         self._greeted = asyncio.Event()
         self._stopping = False
         self._rest: float | None = 0.0
+        self._leaving: asyncio.Future[Any] | None = None  # of the frame that leaves or left last
         self._serial = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._connects = connects if connects is not None else Pace(())
@@ -232,7 +233,12 @@ class Link:
         try:
             sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self._outbox.put_nowait((ask, "", sent))
-            await asyncio.wait_for(sent, ask.timeout)
+            try:
+                await asyncio.wait_for(sent, ask.timeout)
+            except TimeoutError:
+                if self._leaving is sent:
+                    raise
+                raise NotSent(f"it waited its turn on the socket for more than {ask.timeout:g} s") from None
             if not ask.answered:
                 return None
             payload = await asyncio.wait_for(answer, ask.timeout)
@@ -272,7 +278,7 @@ class Link:
                 if sent.done():
                     continue  # given up while it waited its turn: it must not leave behind the asker's back
                 sealed = self.owner.seal_ask(self, ask) if ask is not None else frame
-                leaving = True
+                leaving, self._leaving = True, sent
                 await self._transmit(sealed, ask)
             except VenueError as error:
                 _settle(sent, error)

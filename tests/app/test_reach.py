@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.terminal import Terminal
 from app.vault import Vault
 from connectors.contract import Environment
+from connectors.errors import AuthenticationFailed
 from connectors.practice.protocol import HttpAnswer
 from connectors.practice.server import PracticeServer
 from connectors.runtime.socket import LinkState
@@ -139,6 +140,21 @@ async def test_a_wrong_key_is_shown_to_the_venue_once(tmp_path: Path) -> None:
             assert account.session is not first
             assert first.driver.http._session is None  # the session before was closed
             await until(lambda: account.state is AccountState.READY, "the account with the right key")
+
+
+async def test_a_key_that_had_worked_is_shown_to_the_venue_again_but_rarely(tmp_path: Path) -> None:
+    """given a key that is refused after hours of work, then the account says when it is tried again, and that is not soon."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        private = scene.account.session.private
+        link = private.accounts["spot"].link
+        private.refused(link, AuthenticationFailed("the key was revoked"))
+        link.drop(private.problem)
+        await until(
+            lambda: scene.account.state is AccountState.FAILED and link.state is LinkState.WAITING, "the refusal"
+        )
+        assert scene.account.words.startswith("Binance refused the key: the key was revoked (trying again in ")
+        assert link.next_at - link._now() > 250
 
 
 async def test_a_live_account_is_reached_as_soon_as_the_network_is_back(tmp_path: Path) -> None:

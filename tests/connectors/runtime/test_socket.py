@@ -12,7 +12,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from connectors.catalogue import load
-from connectors.contract import Answer, Ask, Call, Caps, Dial, Event, Pulse, Stamp, Stream, Topic
+from connectors.contract import Answer, Ask, Call, Caps, Dial, Effect, Event, Pulse, Stamp, Stream, Topic
+from connectors.errors import NotSent
 from connectors.model import OrderKind, OrderRequest, Side
 from connectors.runtime import driver, socket
 from connectors.runtime.socket import Link
@@ -116,6 +117,34 @@ async def test_a_frame_that_takes_long_to_read_stops_nothing_else_and_keeps_its_
         await until(lambda: len(scene.frames) == 3, "the others")
         await link.stop()
     assert scene.frames == sent
+
+
+async def test_a_frame_that_was_given_up_while_it_waited_its_turn_never_leaves() -> None:
+    """given a socket that takes a frame a second, when an order's patience ends before its turn, then it was not sent."""
+    scene = Scene()
+    came: list[str | bytes] = []
+
+    async def listen(connection: ServerConnection) -> None:
+        async for frame in connection:
+            came.append(frame)
+
+    def ask(name: str, timeout: float) -> Ask:
+        return Ask(endpoint="market", id=name, payload=name, answered=False, effect=Effect.PLACE, timeout=timeout)
+
+    scene.seal_ask = lambda link, ask: ask.payload
+    async with serve(listen, "127.0.0.1", 0) as server:
+        scene.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        now, caps = asyncio.get_running_loop().time, Caps(frames_per_second=1)
+        link = Link(scene, "spot", "market", lambda: Plain(scene), caps, Pulse(), now, random.Random(1))
+        link.start()
+        await until(lambda: link.is_open, "the socket")
+        await link.ask(ask("first", 10))
+        with pytest.raises(NotSent):
+            await link.ask(ask("given up", 0.05))
+        await link.ask(ask("third", 10))
+        await until(lambda: len(came) >= 2, "the frames")
+        await link.stop()
+    assert came == ["first", "third"]
 
 
 async def test_every_listing_of_a_venue_is_read_in_a_thread_and_an_order_is_not(
