@@ -99,6 +99,8 @@ class Blotter(QObject):
             self._restore(record, fills[record.id])
         if self.journal.problem:
             self.tell("danger", self.journal.problem)
+        if left_over := self.journal.left_over:
+            self.tell("warn", left_over)
 
     async def next_change(self, order: Order, seconds: float) -> bool:
         """Wait for the next change of `order`, or a nudge; False if none came in time."""

@@ -93,6 +93,20 @@ class Journal:
         """Whether intents can be made durable; if not, no order may leave."""
         return not self.problem
 
+    @property
+    def _aside(self) -> Path:
+        return self.path.with_name(self.path.name + ".unwritten.jsonl")
+
+    @property
+    def left_over(self) -> str:
+        """A sentence about lines of an earlier run that no disk took, empty if there are none."""
+        try:
+            count = self._aside.read_bytes().count(b"\n")
+        except OSError:
+            return ""
+        text = f"{count} lines of an earlier run could not be written to the order journal; they are in {self._aside}."
+        return f"{text} Orders are asked for at their venues all the same. Delete the file when you have looked at it."
+
     def listen(self, listener: Callable[[str, str], None]) -> None:
         """Hear of trouble and of its end as (level, text), in the running loop."""
         loop = asyncio.get_running_loop()
@@ -356,7 +370,7 @@ class Journal:
 
     def _end(self) -> None:
         if self._waiting:
-            aside = self.path.with_name(self.path.name + ".unwritten.jsonl")
+            aside = self._aside
             lines = [msgspec.json.encode([write.job.__name__, *write.arguments]) for write in self._waiting]
             try:
                 with aside.open("ab") as file:

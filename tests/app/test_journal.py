@@ -214,6 +214,9 @@ async def test_what_could_not_be_written_until_the_end_is_kept_beside_the_journa
     assert kept == [["insert_event", "o1", 10, "venue", "filled", '{"filled":"1"}', True]]
     again = Journal(path)
     assert [record.id for record in await again.unfinished()] == ["o1"]  # so its venue is asked
+    assert again.left_over.startswith("1 lines of an earlier run could not be written")
+    (tmp_path / "journal.sqlite.unwritten.jsonl").unlink()
+    assert again.left_over == ""
     again.close()
 
 
