@@ -49,7 +49,6 @@ class Watchlist(Painted):
 
     panel_id = "watchlist"
     title = "Watchlist"
-    phase = 0
     chosen = Signal(str, str)
     changed_list = Signal()
 
