@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from PySide6.QtCore import QObject
 
@@ -85,6 +86,10 @@ class Terminal(QObject):
     async def _start_replay(self, path: Path) -> None:
         _must_exist(path)
         slug = self._venue or venue_of(path)
+        own = _hosts(slug)
+        if not any(host in own for host in hosts_of(path)):
+            name = connectors.load(slug).name
+            self.desk.tell("danger", f"{path.name} names no address of {name}: nothing in it can be shown as {name}'s.")
         account: Account = self.accounts.add(slug, Environment.LIVE)
         account.session = ReplaySource(path, account.venue, listener=account, speed=self._speed)
         await account.session.start()
@@ -127,15 +132,15 @@ def _must_exist(path: Path) -> None:
 
 def venue_of(path: Path) -> str:
     """Whose recording this is, by the hosts in it. Raises OSError, ValueError."""
-    known: dict[str, str] = {}
-    from urllib.parse import urlsplit
-
-    for slug in connectors.slugs():
-        for family in connectors.load(slug).families:
-            for endpoint in family.endpoints:
-                for url in filter(None, (endpoint.url, endpoint.testnet)):
-                    known[urlsplit(url).hostname or ""] = slug
+    known = {host: slug for slug in connectors.slugs() for host in _hosts(slug)}
     for host in hosts_of(path):
         if host in known:
             return known[host]
     raise ValueError(f"{path.name} names no host of a known venue; say whose it is with --venue SLUG")
+
+
+def _hosts(slug: str) -> set[str]:
+    """Where a venue's connector connects to."""
+    endpoints = [endpoint for family in connectors.load(slug).families for endpoint in family.endpoints]
+    urls = [url for endpoint in endpoints for url in (endpoint.url, endpoint.testnet) if url]
+    return {urlsplit(url).hostname or "" for url in urls}

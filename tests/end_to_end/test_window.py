@@ -197,6 +197,21 @@ def test_a_recording_is_shown_like_live_data(
     play(loop, tmp_path, monkeypatch, scenario, replay=path, speed=1e9)
 
 
+def test_a_recording_that_is_opened_as_another_venues_says_that_nothing_of_it_can_be_shown(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venues_dir: Path
+) -> None:
+    told: list[str] = []
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        assert told == [f"{path.name} names no address of Kraken: nothing in it can be shown as Kraken's."]
+
+    def listen(terminal: Terminal) -> None:
+        terminal.desk.message.connect(lambda notice: told.append(notice.text))
+
+    path = venues_dir / "binance" / "session-spot-2021-10-12.jsonl.gz"
+    play(loop, tmp_path, monkeypatch, scenario, prepare=listen, replay=path, venue="kraken")
+
+
 def test_the_browser_shows_the_quarters_table_exactly(
     loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
