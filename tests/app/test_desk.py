@@ -280,7 +280,7 @@ async def test_a_change_that_the_end_of_the_program_cut_off_is_told_at_the_next_
             async def never(*_: Any) -> None:
                 await asyncio.Event().wait()
 
-            scene.desk._proven = never  # ty: ignore[invalid-assignment] - the program ends here
+            scene.desk._changes._proven = never  # ty: ignore[invalid-assignment] - the program ends here
             scene.desk.amend(order.id, price=Decimal(62001))
             await until(lambda: all_orders(server)[0].status is OrderStatus.CANCELLED, "the end of the first leg")
             await scene.desk.journal.flush()
