@@ -22,6 +22,12 @@ from tests.app.test_desk import KEY, PERP, SPOT, terminal_at, theirs
 from tests.end_to_end.rig import ACCOUNT, Trading, all_orders, exchange_of, until
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused is not asked for again and again before it counts as refused."""
+    monkeypatch.setattr("connectors.runtime.driver.TRIES", 1)
+
+
 async def killed_while_killing(server: PracticeServer, home: Path) -> str:
     """A run that ends while its venue does not answer to a kill; returns the order that stands."""
     async with terminal_at(server, home) as scene:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -100,14 +99,6 @@ async def terminal_at(
         await terminal.stop()
 
 
-class Eager(random.Random):
-    """Jitter that lets nobody wait before a request is repeated."""
-
-    def uniform(self, a: float, b: float) -> float:
-        """The shortest pause."""
-        return a
-
-
 def theirs(server: PracticeServer, order: Order) -> Any:
     """What the exchange has of an order."""
     return next(row for row in all_orders(server) if str(row.id) == order.venue_id)
@@ -148,11 +139,14 @@ async def test_kill_cancels_what_the_desk_never_heard_of_too_and_reports_account
         assert not later.is_final
 
 
-async def test_kill_goes_on_until_a_venue_that_cannot_be_reached_has_confirmed(tmp_path: Path) -> None:
+async def test_kill_goes_on_until_a_venue_that_cannot_be_reached_has_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.kill.AGAIN", (0.1,))
+    monkeypatch.setattr("connectors.runtime.driver.TRIES", 1)
     async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
         await scene.ready(SPOT)
         order = await scene.works(scene.place())
-        scene.account.session.driver.chance = Eager()
         server.faults.refuse = 1.0
         killing = asyncio.ensure_future(scene.desk.kill())
         line = await until(lambda: scene.desk.killing.lines.get(KEY), "a line in the report")

@@ -27,6 +27,7 @@ from tests.end_to_end.rig import exchange_of, until
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.accounts.AGAIN_FIRST", 0.2)
+    monkeypatch.setattr("connectors.runtime.driver.TRIES", 1)
 
 
 async def test_an_account_is_reached_as_soon_as_the_network_is_back_with_its_books(

@@ -148,10 +148,10 @@ def instruments_of(server: PracticeServer) -> list[str]:
 
 
 @asynccontextmanager
-async def trading_at(home: Path, *instruments: str) -> AsyncGenerator[tuple[PracticeServer, Trading]]:
+async def trading_at(home: Path, *instruments: str, **told: Any) -> AsyncGenerator[tuple[PracticeServer, Trading]]:
     """A still market at Binance and a process that may trade there; gone when the test is over, however it went."""
     async with exchange_of("binance") as server:
-        trading = Trading(server, home, list(instruments))
+        trading = Trading(server, home, list(instruments), **told)
         try:
             await trading.start()
             yield server, trading

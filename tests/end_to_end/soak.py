@@ -18,6 +18,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from connectors import catalogue
 from connectors.model import OrderKind, Side
@@ -105,14 +106,17 @@ async def disturb(server: PracticeServer, chance: random.Random, tally: Tally) -
             server.exchange.place(ACCOUNT, order)
 
 
-async def rounds(slug: str, home: Path, *, kills: int, until: float, seed: int) -> Tally:
-    """Kill so many times, or until a moment (monotonic), whatever comes first; then one last comparison."""
+async def rounds(slug: str, home: Path, *, kills: int, until: float, seed: int, **told: Any) -> Tally:
+    """Kill so many times, or until a moment (monotonic), whatever comes first; then one last comparison.
+
+    `told` are further words for the trading process.
+    """
     chance, elsewhere = random.Random(f"{seed} {slug}"), random.Random(f"{seed} {slug} elsewhere")
     tally = Tally(slug)
     faults = rough(seed)
     async with exchange_of(slug, faults=faults, seed=seed) as server:
         server.fund(ACCOUNT)
-        trading = Trading(server, home, instruments_of(server))
+        trading = Trading(server, home, instruments_of(server), **told)
         try:
             while tally.kills < kills and time.monotonic() < until:
                 await trading.launch()

@@ -17,6 +17,7 @@ from tests.end_to_end.rig import ACCOUNT, Trading, agree, all_orders, trading_at
 
 SPOT, PERP = "binance:spot:BTC-USDT", "binance:perp:BTC-USDT"
 RESTING, CROSSING = "62000", "62900"
+SOON = 2.0  # seconds until a request counts as never arrived, in tests that send none
 Break = Callable[[PracticeServer, Trading], Awaitable[None]]
 
 pytestmark = pytest.mark.timeout(600)  # longer than any wait in here, which says what never came
@@ -54,7 +55,7 @@ async def stands(server: PracticeServer, trading: Trading, amount: str) -> str:
 @BREAKS
 async def test_broken_before_the_request_is_sent(tmp_path: Path, breaks: Break) -> None:
     """given an order that is written down and has not left, when it breaks, then it is sent once at most and known."""
-    async with trading_at(tmp_path, SPOT) as (server, trading):
+    async with trading_at(tmp_path, SPOT, patience=SOON) as (server, trading):
         await trading.tell("shut", gate="place")
         await trading.place(SPOT, Side.BUY, "0.001", RESTING)
         await trading.hears("gate")
@@ -140,7 +141,7 @@ async def test_broken_during_a_cancel(tmp_path: Path, breaks: Break) -> None:
 @BREAKS
 async def test_broken_between_the_cancel_and_the_new_leg_of_a_change(tmp_path: Path, breaks: Break) -> None:
     """given a venue that changes by cancelling and placing anew, when it breaks between, then there is never more than one."""
-    async with trading_at(tmp_path, SPOT) as (server, trading):
+    async with trading_at(tmp_path, SPOT, patience=SOON) as (server, trading):
         order_id = await stands(server, trading, "0.001")
         await trading.tell("shut", gate="place")
         await trading.tell("amend", id=order_id, price="62001")

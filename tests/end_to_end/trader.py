@@ -1,6 +1,7 @@
 """A trading process without a window: the app floor as it is, told what to do on stdin, telling what it knows on stdout.
 
-It is started by tests that kill it. One JSON object a line, in both directions. The first line in says where to trade.
+It is started by tests that kill it. One JSON object a line, in both directions. The first line in says where to trade, and may say
+in how many seconds (`patience`) a request arrives at the latest, where the venue's own time is only waited for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +22,7 @@ from app.guard import Limits
 from app.orders import OrderState
 from app.settings import Settings
 from app.terminal import Terminal
+from connectors.catalogue import load
 from connectors.contract import Environment
 from connectors.model import OrderKind, Side, TimeInForce
 
@@ -53,6 +56,9 @@ class Trader:
     """One account at one practice exchange that runs elsewhere."""
 
     def __init__(self, told: dict[str, Any]) -> None:
+        if "patience" in told:
+            for family in load(told["venue"]).families:
+                object.__setattr__(family, "ids", replace(family.ids, patience=told["patience"]))
         settings = Settings()
         self.account_id = f"{told['venue']}:{Environment.PRACTICE}"
         settings.preferences.accounts = [self.account_id]
