@@ -91,12 +91,14 @@ async def terminal_at(
     terminal = Terminal(settings=settings)
     terminal.accounts.served["binance"] = (server.hosts, server.credentials)
     scene = Scene(server, terminal)
-    try:
-        await terminal.start()
-        yield scene
-        assert not scene.astray
-    finally:
-        await terminal.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("connectors.sync._FIRST_DELTA_WAIT", 0.0)  # a still market tells of no change
+        try:
+            await terminal.start()
+            yield scene
+            assert not scene.astray
+        finally:
+            await terminal.stop()
 
 
 def theirs(server: PracticeServer, order: Order) -> Any:

@@ -68,6 +68,7 @@ Scenario = Callable[[Terminal, Market], Awaitable[None]]
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *scenarios: Scenario) -> None:
     """Run each scenario in a terminal of its own, one after the other, on the same folder and market."""
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
+    monkeypatch.setattr("connectors.sync._FIRST_DELTA_WAIT", 0.0)  # a market that stands still tells of no change
 
     async def run() -> None:
         market = Market()

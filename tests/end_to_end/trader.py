@@ -22,6 +22,7 @@ from app.guard import Limits
 from app.orders import OrderState
 from app.settings import Settings
 from app.terminal import Terminal
+from connectors import sync
 from connectors.catalogue import load
 from connectors.contract import Environment
 from connectors.model import OrderKind, Side, TimeInForce
@@ -246,5 +247,6 @@ async def main() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    sync._FIRST_DELTA_WAIT = 0.0  # a market that stands still tells of no change
     began = time.monotonic()
     asyncio.run(main())
