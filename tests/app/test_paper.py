@@ -21,8 +21,9 @@ from app.terminal import Terminal
 from connectors.catalogue import load, slugs
 from connectors.contract import Environment, Lifecycle, Page
 from connectors.model import Fees, Instrument, OrderKind, Side
-from connectors.practice.server import PracticeServer, practice_class
+from connectors.practice.server import PracticeServer
 from connectors.practice.terms import NewOrder
+from tests.end_to_end.rig import demonstrated
 from tests.waiting import until
 
 D = Decimal
@@ -287,10 +288,7 @@ def test_every_venue_that_lives_can_be_traded_on_paper(
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
 
     async def run() -> None:
-        venue = load(slug)
-        named = [row for row in practice_class(venue).listings if row.symbol in venue.demo_symbols]
-        traded = {min(row.key for row in named if row.market is market) for market in {row.market for row in named}}
-        server = PracticeServer(venue, seed=5, crowd=traded)
+        server = PracticeServer(load(slug), seed=5, crowd=demonstrated(load(slug)))
         await server.start()
         settings = Settings()
         settings.preferences.accounts = [f"{slug}:paper"]

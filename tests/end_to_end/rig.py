@@ -19,9 +19,10 @@ import msgspec
 from app.journal import Journal
 from app.journal_rows import Record
 from connectors import catalogue
+from connectors.contract import Venue
 from connectors.model import Market, OrderKind, OrderStatus, Side
 from connectors.practice.faults import Faults
-from connectors.practice.server import PracticeServer
+from connectors.practice.server import PracticeServer, practice_class
 from connectors.practice.terms import NewOrder, Order
 from tests.waiting import until
 
@@ -145,6 +146,12 @@ def instruments_of(server: PracticeServer) -> list[str]:
             wanted = [listing for listing in keys if listing.symbol in venue.demo_symbols] or keys
             found.append(f"{venue.slug}:{wanted[0].key}")
     return found
+
+
+def demonstrated(venue: Venue) -> set[str]:
+    """The first of the venue's demonstration listings in each market, by name: enough of a crowd for who looks at no more."""
+    named = [row for row in practice_class(venue).listings if row.symbol in venue.demo_symbols]
+    return {min(row.key for row in named if row.market is market) for market in {row.market for row in named}}
 
 
 @asynccontextmanager

@@ -50,6 +50,9 @@ def play(
 ) -> None:
     """Start the whole program, let the scenario run, stop everything."""
     monkeypatch.setenv("FATHOM_HOME", str(home))
+    monkeypatch.setattr(
+        "app.vault._sealed_backend", lambda: None
+    )  # the machine's own keyring is none of a test's business
 
     async def run() -> None:
         terminal = Terminal(**options)

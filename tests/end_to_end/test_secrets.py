@@ -32,6 +32,7 @@ from connectors.errors import VenueError
 from connectors.model import Instrument, Market, OrderKind, OrderRequest, Side
 from connectors.practice.server import PracticeServer
 from connectors.runtime.record import read
+from tests.end_to_end.rig import demonstrated
 from tests.waiting import until
 
 SHORTEST = 16  # of what a signer adds or a venue hands out: shorter parts are numbers, times and words
@@ -125,11 +126,12 @@ async def open_account(terminal: Terminal, slug: str) -> tuple[Account, Practice
     """An account with a key: LIVE with the key from the vault where the venue lives, else practice."""
     venue = load(slug)
     if venue.standing.lifecycle is Lifecycle.CLOSED:
+        terminal.accounts.exchange = lambda venue: PracticeServer(venue, seed=3, crowd=demonstrated(venue))
         account = terminal.accounts.add(slug, Environment.PRACTICE)
         await account.start()
         assert account.server is not None
         return account, account.server
-    server = PracticeServer(venue, seed=3)
+    server = PracticeServer(venue, seed=3, crowd=demonstrated(venue))
     await server.start()
     terminal.accounts.hosts[slug] = server.hosts
     terminal.vault.save(slug, Environment.LIVE, server.credentials)
