@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,12 +74,17 @@ async def account_at(server: PracticeServer, home: Path) -> AsyncGenerator[tuple
         await terminal.stop()
 
 
+async def at_once(*_: Any, **__: Any) -> None:
+    """So many pages would keep to a venue's rate limits for half a minute."""
+
+
 @pytest.mark.parametrize("slug", catalogue.slugs())
 @pytest.mark.parametrize("number", [0, 1])
 async def test_every_execution_is_read_however_many_pages_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slug: str, number: int
 ) -> None:
     monkeypatch.setattr("app.inquiry.FILLS_A_PAGE", 7)
+    monkeypatch.setattr("connectors.runtime.limits.Limits.take", at_once)
     async with exchange_of(slug) as server:
         names = instruments_of(server)
         if number >= len(names):

@@ -38,7 +38,7 @@ async def test_an_account_is_reached_as_soon_as_the_network_is_back_with_its_boo
         server.faults.refuse = 1.0
         with caplog.at_level(logging.WARNING):
             async with terminal_at(server, tmp_path) as scene:
-                assert scene.account.state is AccountState.FAILED
+                await until(lambda: scene.account.state is AccountState.FAILED, "the failure")  # between two attempts
                 assert "could not be reached" in scene.account.text
                 assert scene.account.words.endswith(" s")
                 assert "trying again in" in scene.account.words
@@ -65,8 +65,8 @@ async def test_an_address_at_which_nobody_listens_is_tried_again(tmp_path: Path,
     host, port = nobody.getsockname()
     server.hosts = dict.fromkeys(server.hosts, f"http://{host}:{port}")
     async with terminal_at(server, tmp_path) as scene:
+        await until(lambda: scene.account.again_in is not None, "the wait for another attempt")
         assert "no connection" in scene.account.text
-        assert scene.account.again_in is not None
         await until(lambda: scene.account._failures >= 2, "another attempt")
         async with exchange_of("binance") as other:
             scene.terminal.accounts.served["binance"] = (other.hosts, other.credentials)

@@ -329,5 +329,5 @@ async def agree(server: PracticeServer, trading: Trading, patience: float = 3 * 
     deadline = time.monotonic() + patience
     while wrong := await differences(server, trading):
         assert time.monotonic() < deadline, f"{trading.home}\n" + "\n".join(wrong)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.05)
     server.crowd = crowd
