@@ -213,6 +213,8 @@ def test_an_account_that_cannot_be_reached_says_when_it_is_tried_again_and_can_b
         QTest.mouseClick(panel.start, Qt.MouseButton.LeftButton)
         await until(lambda: account.state is AccountState.READY, "the account")
         await until(lambda: panel.start.text() == "Start" and not panel.start.isEnabled(), "the usual button")
+        window.show_workspace("Trade")
+        await ready(terminal, window, account)  # its market is on the screen by itself
 
     play(loop, tmp_path, monkeypatch, scenario, prepare=nobody)
 
