@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QCloseEvent, QCursor, QDesktopServices, QGuiApplication, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtGui import QCloseEvent, QCursor, QDesktopServices, QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QMessageBox, QVBoxLayout, QWidget
 
 from app.accounts import AccountState
@@ -72,10 +72,7 @@ class Window(QMainWindow):
         self.setWindowTitle("Fathom")
         room = QGuiApplication.primaryScreen().availableSize()
         self.resize(min(1920, int(room.width() * 0.96)), min(1080, int(room.height() * 0.94)))
-        application = QApplication.instance()
-        if isinstance(application, QApplication):
-            self.theme.apply(application)
-            self.theme.changed.connect(lambda: self.theme.apply(application))
+        QApplication.setFont(self.theme.font("body"))
         self.panels = self._make_panels()
         self._last_escape = 0.0
         self._build()
@@ -483,12 +480,20 @@ class Window(QMainWindow):
         self.strip.equity.setText(equity_text(feed, (row.feed for row in self.watchlist.rows)))
         self.status.refresh(len(self.orders.doubtful()), self.clock.fps)
 
-    def showEvent(self, event: QShowEvent) -> None:
-        """The first time: arrange the workspace, now that there is a size to arrange it in."""
-        super().showEvent(event)
-        if not self.workspaces.current:
+    def setVisible(self, visible: bool) -> None:
+        """The first time: arrange the workspace, at the size that the window has now and before anything must be laid out."""
+        if visible and not self.workspaces.current:
             wanted = self.terminal.settings.preferences.workspace
             self.show_workspace(wanted if wanted in WORKSPACES else "Trade")
+            self._dress()
+            self.theme.changed.connect(self._dress)
+        super().setVisible(visible)
+
+    def _dress(self) -> None:
+        """Font and style sheet of the program: once all stands in its place, or every step of arranging would style it anew."""
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            self.theme.apply(application)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Tell the loop; it stops everything in order."""

@@ -135,6 +135,7 @@ class Crowd:
                     self._exchange.load_history(key, rows, shown)
                 for bid in (True, False):
                     self._fill_side(stage, bid)
+                stage.makers.filled()
 
     def _fill_side(self, stage: _Stage, bid: bool) -> None:
         away = -1 if bid else 1
@@ -142,7 +143,8 @@ class Crowd:
         side = stage.makers.book.side(bid)
         for index in range(len(side.keys), DEPTH + 20):
             for _ in range(1 if self._rng.random() < 0.7 else 2):
-                self._rest(stage, bid, ticks, index)
+                if price := self._apart(stage, bid, ticks):
+                    stage.makers.rest(bid, price, self._resting_lots(stage, price, index))
             near = stage.gap * min(1.0, (index + 2) / 200)
             ticks += away * max(1, round(self._rng.expovariate(1 / near)))
             if ticks < 1:
@@ -299,16 +301,24 @@ class Crowd:
             self._send(stage.makers, bid, ticks, self._lots(stage, value, ticks))
 
     def _rest(self, stage: _Stage, bid: bool, ticks: int, index: int) -> None:
-        """Put an order at a price, kept off the other side; its size grows with the distance and at round prices."""
+        """Put an order at a price, kept off the other side."""
+        if price := self._apart(stage, bid, ticks):
+            self._send(stage.makers, bid, price, self._resting_lots(stage, price, index))
+
+    @staticmethod
+    def _apart(stage: _Stage, bid: bool, ticks: int) -> int:
+        """The price, or the one next to the other side's best where it would meet it; 0 if there is none."""
         opposite = stage.makers.book.side(not bid).best()
         if opposite is not None:
             ticks = min(ticks, opposite - 1) if bid else max(ticks, opposite + 1)
-        if ticks < 1:
-            return
+        return max(0, ticks)
+
+    def _resting_lots(self, stage: _Stage, ticks: int, index: int) -> int:
+        """The size of an order at the `index`-th level: it grows with the distance and at round prices."""
         value = stage.usual * (0.12 + min(1.5, (index / 150) ** 0.8)) * math.exp(self._rng.gauss(-0.4, 0.9))
         if ticks % _round_unit(ticks) == 0:
             value *= self._rng.uniform(2.5, 6)
-        self._send(stage.makers, bid, ticks, self._lots(stage, value, ticks))
+        return self._lots(stage, value, ticks)
 
     def _pull(self, stage: _Stage, bid: bool, index: int) -> None:
         order = stage.makers.newest_at(bid, index)

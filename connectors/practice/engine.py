@@ -96,6 +96,18 @@ class Engine:
             self._work(order, Happening.ACCEPTED)
         self.settle()
 
+    def rest(self, order: LiveOrder) -> None:
+        """Let a limit order that meets nobody rest, when markets are filled that nobody listens to yet; then `settle`.
+
+        Nothing is checked and nothing told.
+        """
+        self._register(order)
+        order.status = OrderStatus.OPEN
+        order.revision += 1
+        self._hold(order, self._working_hold(order))
+        order.resting = True
+        order.market.book.add(order)
+
     def _register(self, order: LiveOrder) -> None:
         account = order.account
         self._order_id += 1

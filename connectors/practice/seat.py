@@ -37,6 +37,24 @@ class Seat:
         grid = self._market.grid
         if not (ticks > 0 and grid.minimum <= lots <= grid.maximum):
             return False
+        try:
+            self._engine.enter(self._order(bid, ticks, lots, tif))
+        except Refusal:
+            return False
+        self._outbox.deliver()
+        return True
+
+    def rest(self, bid: bool, ticks: int, lots: int) -> None:
+        """Put an order into a market that is being filled; it must be worse than the other side's best. Then `filled`."""
+        self._engine.rest(self._order(bid, ticks, lots, TimeInForce.GTC))
+
+    def filled(self) -> None:
+        """The market is filled: everything is in order again."""
+        self._engine.settle()
+        self._outbox.deliver()
+
+    def _order(self, bid: bool, ticks: int, lots: int, tif: TimeInForce) -> LiveOrder:
+        grid = self._market.grid
         request = NewOrder(
             key=self._market.key,
             side=Side.BUY if bid else Side.SELL,
@@ -44,12 +62,7 @@ class Seat:
             price=grid.price(ticks),
             tif=tif,
         )
-        try:
-            self._engine.enter(LiveOrder(self._account, self._market, request, self._engine.now, (ticks, lots)))
-        except Refusal:
-            return False
-        self._outbox.deliver()
-        return True
+        return LiveOrder(self._account, self._market, request, self._engine.now, (ticks, lots))
 
     def newest_at(self, bid: bool, index: int) -> LiveOrder | None:
         """The seat's own newest order at the `index`-th level from the best one, if the last in line is its own."""
