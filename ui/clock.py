@@ -17,12 +17,19 @@ _log = logging.getLogger(__name__)
 FRAME_MS = 16
 AT_ONCE_MS = 3.0  # of one frame; panels whose turn comes after that wait for the next
 
+PATIENCE = 2  # frames that the last one may take to be painted: a panel in a window of its own may be hidden
+
 
 class Framed(Protocol):
-    """What the clock drives: every frame, or each `every`th one shifted by `phase`, so that heavy panels take turns."""
+    """What the clock drives: every frame, or each `every`th one shifted by `phase`, so that heavy panels take turns.
+
+    One that is `heavy` to paint shares no frame with another such. `unpainted` while it waits to be painted.
+    """
 
     every: int
     phase: int
+    heavy: bool
+    unpainted: bool
 
     def isVisible(self) -> bool: ...
     def frame(self, now: float) -> None: ...
@@ -31,7 +38,8 @@ class Framed(Protocol):
 class FrameClock(QObject):
     """Calls `frame(now)` of everything registered and visible. `now` is monotonic seconds.
 
-    What one frame has no time for has its turn in the next, before the others.
+    What one frame has no time for has its turn in the next, before the others. Two frames are never painted in one go: while
+    one waits for that, the next does, for a while.
     """
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -42,6 +50,7 @@ class FrameClock(QObject):
         self._timer.setInterval(FRAME_MS)
         self._timer.timeout.connect(self._tick)
         self._last = 0.0
+        self._waited = 0  # frames, for the last one to be painted
         self._failed: set[int] = set()
         self._due: dict[Framed, None] = {}  # in the order in which they came due
         self.frames = 0
@@ -72,6 +81,10 @@ class FrameClock(QObject):
         return 1000.0 * len(self.gaps) / sum(self.gaps) if self.gaps else 0.0
 
     def _tick(self) -> None:
+        if self._waited < PATIENCE and any(framed.unpainted for framed in self._framed):
+            self._waited += 1
+            return
+        self._waited = 0
         now = time.monotonic()
         if self._last:
             self.gaps.append((now - self._last) * 1000)
@@ -80,10 +93,13 @@ class FrameClock(QObject):
         for framed in self._framed:
             if (self.frames + framed.phase) % framed.every == 0 and framed.isVisible():
                 self._due[framed] = None
-        spent = 0.0
+        spent, heavy = 0.0, False
         for framed in list(self._due):
             if spent > AT_ONCE_MS:
                 break  # together they would keep the pointer and the keyboard waiting
+            if framed.heavy and heavy:
+                continue
+            heavy = heavy or framed.heavy
             del self._due[framed]
             self._frame(framed, now)
             spent = (time.monotonic() - now) * 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QFocusEvent, QPainter, QPen
@@ -24,6 +24,8 @@ class Panel(QWidget):
     waiting = ""  # what is going on while there is no feed yet; the window says it to all
     every = 2  # frames; what moves with each trade asks for 1
     phase = 1
+    heavy = False  # takes milliseconds to paint
+    unpainted = False  # asked to be painted, and not painted yet
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -37,6 +39,11 @@ class Panel(QWidget):
         """Show another instrument."""
         self.feed = feed
         self.update()
+
+    def update(self, *region: Any) -> None:
+        """Paint soon: all, or a region."""
+        self.unpainted = True
+        super().update(*region)
 
     def frame(self, now: float) -> None:
         """Once a frame while visible: compare versions, call update() where something changed."""

@@ -501,6 +501,14 @@ class Window(QMainWindow):
         self.closing.emit()
         event.accept()
 
+    def event(self, event: QEvent) -> bool:
+        """All that was to be painted is painted after this one."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.UpdateRequest:
+            for panel in self.panels.values():
+                panel.unpainted = False
+        return done
+
     def changeEvent(self, event: QEvent) -> None:
         """Nothing is drawn while minimised."""
         if event.type() == QEvent.Type.WindowStateChange:

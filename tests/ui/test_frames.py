@@ -199,9 +199,11 @@ def test_what_a_frame_has_no_time_for_comes_first_in_the_next(
     class Slow(QWidget):
         every = 1
         phase = 0
+        unpainted = False
 
-        def __init__(self, name: str, cost_ms: float) -> None:
+        def __init__(self, name: str, cost_ms: float, *, heavy: bool = False) -> None:
             super().__init__()
+            self.heavy = heavy
             self.name = name
             self.cost_ms = cost_ms
             self.show()
@@ -226,3 +228,37 @@ def test_what_a_frame_has_no_time_for_comes_first_in_the_next(
     del drawn[:]
     clock._tick()
     assert "c" not in drawn
+    clock = FrameClock()
+    for panel in (Slow("x", 0.1, heavy=True), Slow("y", 0.1), Slow("z", 0.1, heavy=True)):
+        clock.register(panel)
+    del drawn[:]
+    for _ in range(4):
+        clock._tick()
+        time += 0.016
+        drawn.append("|")
+    assert "".join(drawn) == "xy|zy|xy|zy|"  # what is heavy to paint takes turns
+
+
+def test_a_frame_waits_until_the_last_one_is_painted_but_not_for_ever(qapp: QApplication) -> None:
+    class Busy(QWidget):
+        every = 1
+        phase = 0
+        heavy = False
+        unpainted = False
+        drawn = 0
+
+        def frame(self, now: float) -> None:
+            self.drawn += 1
+            self.unpainted = True
+
+    clock, panel = FrameClock(), Busy()
+    panel.show()
+    clock.register(panel)
+    for _ in range(3):
+        clock._tick()
+    assert panel.drawn == 1
+    clock._tick()
+    assert panel.drawn == 2  # nobody ever painted it
+    panel.unpainted = False
+    clock._tick()
+    assert panel.drawn == 3

@@ -37,7 +37,8 @@ class DepthChart(Painted):
     panel_id = "depth"
     title = "Depth"
     follows = True
-    phase = 0  # its fill is the dearest thing on the screen: it never shares a frame with the tables
+    phase = 0  # in turn with the tables
+    heavy = True
     trading = True
     price_chosen = Signal(object, object)
 

@@ -51,7 +51,7 @@ HEAD = 24
 TOOLS = 28
 FOOT = 52
 AT_ONCE = 12  # rows whose sizes one frame draws again
-SELDOM = 0.2  # seconds between two paintings of what is read, not watched: traded volumes, and all around the rows
+SELDOM = 0.1  # seconds between two paintings of what is read, not watched: traded volumes, and what is above or below the rows
 CURRENCIES = frozenset({"USD", "USDT", "USDC", "EUR", "GBP", "AUD", "CHF", "DAI", "FDUSD", "TUSD"})
 
 
@@ -116,7 +116,9 @@ class Ladder(Painted):
         self._volumes: list[float] = []  # traded in each row
         self._place: tuple[int, ...] = ()  # of the rows for which that was summed up
         self._behind = False  # some rows wait for the next frame
-        self._whole = (0.0, "")  # when the panel was painted from edge to edge, and the sentence there
+        self._seldom = 0.0  # when what is painted seldom had its turn, and whether that was above the rows or below
+        self._above = False
+        self._shown = ""  # the sentence below the rows
         self._buffer = QPixmap()
         self._trades_seen = 0
         self._last: tuple[float, Side] | None = None
@@ -175,16 +177,21 @@ class Ladder(Painted):
         self._integrity = integrity(feed.sync, now)
         second = int(feed.sync.lasting(now)) if state is not BookState.LIVE else 0
         if (*seen, second) != self._seen or self._behind:
-            whole = self.said != self._whole[1] or not feed.sync.live or now - self._whole[0] > SELDOM
             self._seen = (*seen, second)
-            if whole:
+            seldom = now - self._seldom > SELDOM
+            if seldom:
+                self._seldom, self._above = now, not self._above
                 self._place = ()
             self._draw_rows()
-            if whole:
-                self._whole = (now, self.said)
+            if self.said != self._shown or not feed.sync.live:
+                self._shown = self.said
                 self.update()
-            else:
+            elif not seldom:
                 self.update(0, HEAD + TOOLS, self.width(), rows.count * ROW)
+            elif self._above:
+                self.update(0, 0, self.width(), HEAD + TOOLS + rows.count * ROW)
+            else:
+                self.update(0, HEAD + TOOLS, self.width(), self.height())
 
     @property
     def live(self) -> bool:

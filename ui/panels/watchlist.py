@@ -49,6 +49,7 @@ class Watchlist(Painted):
 
     panel_id = "watchlist"
     title = "Watchlist"
+    heavy = True
     chosen = Signal(str, str)
     changed_list = Signal()
 
