@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
@@ -26,6 +26,20 @@ HEAD = 26
 AXIS = 24
 SIDE = 52
 LEVELS = 5000
+
+
+class _Curves(NamedTuple):
+    """What is drawn of a book at a size: `shapes` are the area of a side, buy then sell, and the steps above it."""
+
+    made_for: tuple[object, ...]
+    plot: QRectF
+    mid: float
+    low: float
+    high: float
+    most: float
+    bids: float  # sums within the range
+    asks: float
+    shapes: tuple[tuple[QPolygonF, QPolygonF] | None, tuple[QPolygonF, QPolygonF] | None]
 
 
 class DepthChart(Painted):
@@ -50,6 +64,7 @@ class DepthChart(Painted):
         self.logarithmic = False
         self._pointer: QPointF | None = None
         self._seen: tuple[object, ...] = ()
+        self._curves: _Curves | None = None
         desk.order_changed.connect(lambda _: self.update())
 
     def set_feed(self, feed: Feed | None) -> None:
@@ -66,6 +81,7 @@ class DepthChart(Painted):
         seen = (feed.book.version, feed.sync.state, int(now) if not feed.sync.live else 0)
         if seen != self._seen:
             self._seen = seen
+            self._reckon()  # here, so that painting has the less to do
             self.update()
 
     def _range(self, mid: float) -> tuple[float, float]:
@@ -92,8 +108,8 @@ class DepthChart(Painted):
         if feed is None:
             self.draw_sentence(painter, self.waiting or "No instrument is shown. Ctrl+K finds one.")
             return
-        mid = feed.book.mid
-        if mid is None:
+        curves = self._reckon()
+        if curves is None:
             title = (
                 book_title(feed.instrument.symbol, feed.sync.state, feed.sync.lasting(time.monotonic()))
                 if not feed.sync.live
@@ -101,31 +117,25 @@ class DepthChart(Painted):
             )
             draw_book_card(painter, theme, self.width(), self.height(), title or "The book is empty", feed.sync.reason)
             return
-        plot = QRectF(0, HEAD, max(10, self.width() - SIDE), max(10, self.height() - HEAD - AXIS))
-        low, high = self._range(mid)
-        depth = feed.book.depth(LEVELS)
-        edges = np.linspace(low, high, int(plot.width()) + 1)
-        bid_y = np.where(edges <= mid, columns(depth.bid_prices, depth.bid_cumulative, edges, bids=True), 0.0)
-        ask_y = np.where(edges >= mid, columns(depth.ask_prices, depth.ask_cumulative, edges, bids=False), 0.0)
-        most = max(float(bid_y.max()), float(ask_y.max()), 1e-12)
+        _, plot, mid, low, high, most, bids, asks, shapes = curves
         live = feed.sync.live
-        curves = []
-        for heights, mask, name in ((bid_y, edges <= mid, "buy"), (ask_y, edges >= mid, "sell")):
-            colour = theme.side(name, "fill") if live else theme["text.tertiary"]
-            curves.append((colour, self._draw_area(painter, plot, heights, most, colour, mask)))
-        self._draw_grid(
-            painter, plot, low, high, most
-        )  # over the areas: they are opaque, which is what makes them cheap
+        drawn = []
+        for shape, name in zip(shapes, ("buy", "sell"), strict=True):
+            if shape is not None:
+                colour = theme.side(name, "fill") if live else theme["text.tertiary"]
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(_over(colour, theme["surface.panel"], 0.16))
+                painter.drawPolygon(shape[0])
+                drawn.append((colour, shape[1]))
+        # over the areas: they are opaque, which is what makes them cheap
+        self._draw_grid(painter, plot, low, high, most)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        for colour, line in curves:
-            if line is not None:
-                painter.setPen(
-                    QPen(colour, 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap, Qt.PenJoinStyle.MiterJoin)
-                )
-                painter.drawPolyline(line)
+        for colour, line in drawn:
+            painter.setPen(QPen(colour, 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap, Qt.PenJoinStyle.MiterJoin))
+            painter.drawPolyline(line)
         self._draw_horizon(painter, plot, low, high)
         self._draw_orders(painter, plot, low, high, most)
-        self._draw_head(painter, mid, bid_y, ask_y)
+        self._draw_head(painter, mid, bids, asks)
         self._draw_corner(painter)
         if self._pointer is not None and plot.contains(self._pointer):
             self._draw_crosshair(painter, plot, low, high, mid, most)
@@ -143,26 +153,42 @@ class DepthChart(Painted):
             scaled = values / most
         return plot.bottom() - scaled * (plot.height() - 6)
 
-    def _draw_area(
-        self, painter: QPainter, plot: QRectF, heights: np.ndarray, most: float, colour: QColor, mask: np.ndarray
-    ) -> QPolygonF | None:
-        """Fill below the steps; the steps themselves are returned, to be drawn later."""
+    def _reckon(self) -> _Curves | None:
+        """The curves of the book as it is, for the size that this has; None while there is no mid."""
+        feed = self.feed
+        mid = feed.book.mid if feed is not None else None
+        if feed is None or mid is None:
+            self._curves = None
+            return None
+        low, high = self._range(mid)
+        made_for = (feed, feed.book.version, self.size(), low, high, self.logarithmic)
+        if self._curves is None or self._curves.made_for != made_for:
+            plot = QRectF(0, HEAD, max(10, self.width() - SIDE), max(10, self.height() - HEAD - AXIS))
+            depth = feed.book.depth(LEVELS)
+            edges = np.linspace(low, high, int(plot.width()) + 1)
+            bids = np.where(edges <= mid, columns(depth.bid_prices, depth.bid_cumulative, edges, bids=True), 0.0)
+            asks = np.where(edges >= mid, columns(depth.ask_prices, depth.ask_cumulative, edges, bids=False), 0.0)
+            bid_sum, ask_sum = float(bids.max()), float(asks.max())
+            most = max(bid_sum, ask_sum, 1e-12)
+            shapes = self._shape(bids, edges <= mid, most, plot), self._shape(asks, edges >= mid, most, plot)
+            self._curves = _Curves(made_for, plot, mid, low, high, most, bid_sum, ask_sum, shapes)
+        return self._curves
+
+    def _shape(
+        self, heights: np.ndarray, mask: np.ndarray, most: float, plot: QRectF
+    ) -> tuple[QPolygonF, QPolygonF] | None:
+        """The area below the steps where `mask` holds, and the steps: each column keeps its height to the next one."""
         index = np.nonzero(mask)[0]
         if index.size < 2:
             return None
         ys = self._height(heights[index], most, plot)
-        xs = index.astype(np.float64)
-        # steps: each column keeps its height to the next one
-        step_x = np.repeat(xs, 2)[1:]
+        step_x = np.repeat(index.astype(np.float64), 2)[1:]
         step_y = np.repeat(ys, 2)[:-1]
         area = polygon(
             np.concatenate(([step_x[0]], step_x, [step_x[-1]])),
             np.concatenate(([plot.bottom()], step_y, [plot.bottom()])),
         )
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(_over(colour, self.theme["surface.panel"], 0.16))
-        painter.drawPolygon(area)
-        return polygon(step_x, step_y)
+        return area, polygon(step_x, step_y)
 
     def _draw_grid(self, painter: QPainter, plot: QRectF, low: float, high: float, most: float) -> None:
         theme = self.theme
@@ -188,7 +214,7 @@ class DepthChart(Painted):
                 painter.drawText(QPointF(plot.right() + 8, y + 4), axis(size))
         painter.fillRect(QRectF(0, plot.bottom(), self.width(), 1), theme["line.subtle"])
 
-    def _draw_head(self, painter: QPainter, mid: float, bids: np.ndarray, asks: np.ndarray) -> None:
+    def _draw_head(self, painter: QPainter, mid: float, bids: float, asks: float) -> None:
         theme, feed = self.theme, self.feed
         if feed is None:
             return
@@ -204,8 +230,8 @@ class DepthChart(Painted):
         painter.drawText(
             QPointF(self.width() - SIDE + 8, base), small.elidedText(unit, Qt.TextElideMode.ElideRight, SIDE - 10)
         )
-        left = f"Bids {short(float(bids.max()))}"
-        right = f"Asks {short(float(asks.max()))}"
+        left = f"Bids {short(bids)}"
+        right = f"Asks {short(asks)}"
         end = self.width() - SIDE - 6 - metrics.horizontalAdvance(right)
         painter.setFont(theme.font("body.bold"))
         painter.setPen(theme["buy"])
