@@ -72,7 +72,10 @@ class Window(QMainWindow):
         self.setWindowTitle("Fathom")
         room = QGuiApplication.primaryScreen().availableSize()
         self.resize(min(1920, int(room.width() * 0.96)), min(1080, int(room.height() * 0.94)))
-        QApplication.setFont(self.theme.font("body"))
+        application = QApplication.instance()
+        if isinstance(application, QApplication):
+            self.theme.apply(application)
+            self.theme.changed.connect(lambda: self.theme.apply(application))
         self.panels = self._make_panels()
         self._last_escape = 0.0
         self._build()
@@ -485,15 +488,7 @@ class Window(QMainWindow):
         if visible and not self.workspaces.current:
             wanted = self.terminal.settings.preferences.workspace
             self.show_workspace(wanted if wanted in WORKSPACES else "Trade")
-            self._dress()
-            self.theme.changed.connect(self._dress)
         super().setVisible(visible)
-
-    def _dress(self) -> None:
-        """Font and style sheet of the program: once all stands in its place, or every step of arranging would style it anew."""
-        application = QApplication.instance()
-        if isinstance(application, QApplication):
-            self.theme.apply(application)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Tell the loop; it stops everything in order."""
