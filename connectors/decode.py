@@ -266,10 +266,10 @@ def _told(**fields: Any) -> dict[str, Any]:
 
 
 def _fields(row: Any, *without: str) -> dict[str, Any]:
-    """What the venue told, as it told it."""
+    """What the venue told, as it told it; a set in its order, so that the same input is always answered alike."""
     found = msgspec.structs.asdict(row)
     return {
-        name: value
+        name: sorted(value) if isinstance(value, frozenset) else value
         for name, value in found.items()
         if name not in without and value is not UNSET and value is not None and (value != "" or name == "id")
     }

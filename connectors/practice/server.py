@@ -167,9 +167,15 @@ class PracticeServer:
     # -----------------------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
+        told: set[str] = set()
         while True:
             await asyncio.sleep(TICK)
-            self.advance(self._now_ms())
+            try:
+                self.advance(self._now_ms())
+            except Exception as error:  # noqa: BLE001 - a market that stands still without a word would be the worse fault
+                if (kind := repr(error)) not in told:
+                    told.add(kind)
+                    _log.exception("the practice exchange of %s stumbled", self.venue.slug)
 
     def advance(self, now_ms: int) -> None:
         """Let the exchange and the crowd catch up with the clock, and send what is due."""

@@ -219,6 +219,28 @@ def test_fields_are_those_of_the_wire() -> None:
     assert (event["kind"], event["symbol"], event["id"]) == ("book_snapshot", "ETH-BTC", 12)
 
 
+def test_the_same_line_is_answered_alike_in_every_process() -> None:
+    """given a listing, whose kinds of orders are a set, then they come in their order, not in that of a process's hashes."""
+    body = {
+        "serverTime": 5,
+        "symbols": [
+            {
+                "symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT",
+                "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT"],
+                "isSpotTradingAllowed": True, "permissionSets": [["SPOT"]],
+                "filters": [
+                    {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000", "tickSize": "0.01"},
+                    {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"},
+                ],
+            }
+        ],
+    }  # fmt: skip
+    (event,) = told("binance", body, http="/api/v3/exchangeInfo")
+    assert event["kind"] == "instrument"
+    assert event["kinds"] == sorted(event["kinds"])
+    assert len(event["kinds"]) > 3
+
+
 def test_the_market_chooses_between_families_that_spell_alike() -> None:
     frame = {"e": "depthUpdate", "E": 5, "T": 4, "s": "BTCUSDT", "U": 7, "u": 9, "pu": 6, "b": [], "a": [], "st": 2}
     line = json.dumps({"frame": json.dumps(frame)})

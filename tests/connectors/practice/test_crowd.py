@@ -7,11 +7,16 @@ import itertools
 from decimal import Decimal
 from statistics import median
 
+import pytest
+
+from connectors.catalogue import load
 from connectors.model import OrderKind, OrderStatus, Side
 from connectors.practice.crowd import Crowd
 from connectors.practice.exchange import Exchange
 from connectors.practice.listings import DEFAULT, Listing
+from connectors.practice.server import PracticeServer
 from connectors.practice.terms import BookChanged, Event, NewOrder, Traded
+from tests.waiting import until
 
 START = 1_790_000_000_000
 SOME = ("spot:BTC-USDT", "spot:DOGE-USDT", "perp:BTC-USDT", "perp:BTC-USD")
@@ -192,3 +197,28 @@ def test_one_asset_in_several_quotes_keeps_the_price_of_each_and_moves_together(
         assert ticker.low <= ticker.last <= ticker.high < listing.reference * 2
     assert abs(moves["BTC-USD"] - moves["BTC-EUR"]) < 0.005
     assert abs(moves["ETH-USD"] - moves["ETH-BTC"]) < 0.005
+
+
+async def test_an_error_in_one_step_is_told_once_and_the_market_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = PracticeServer(load("binance"), seed=1, crowd=["spot:BTC-USDT"])
+    crowd = server.crowd
+    assert crowd is not None
+    plain, failures, steps = crowd.step, 3, 0
+
+    def step(now_ms: int) -> int:
+        nonlocal failures, steps
+        if failures:
+            failures -= 1
+            raise KeyError("a level that is not there")
+        steps += 1
+        return plain(now_ms)
+
+    monkeypatch.setattr(crowd, "step", step)
+    await server.start()
+    try:
+        await until(lambda: steps > 2, "the market to go on")
+    finally:
+        await server.stop()
+    assert [record.message for record in caplog.records] == ["the practice exchange of binance stumbled"]
