@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QFocusEvent, QPainter, QPen
+from PySide6.QtGui import QCursor, QFocusEvent, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
 from ui.theme import Theme
@@ -39,6 +39,11 @@ class Panel(QWidget):
         """Show another instrument."""
         self.feed = feed
         self.update()
+
+    @property
+    def pointed_at(self) -> bool:
+        """Whether the pointer is in here. Qt's own word may be old: who is moved by a layout is not told that it left."""
+        return self.underMouse() and self.rect().contains(self.mapFromGlobal(QCursor.pos()))
 
     def update(self, *region: Any) -> None:
         """Paint soon: all, or a region."""

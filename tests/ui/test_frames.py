@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QWidget
 from qasync import QEventLoop
@@ -262,3 +263,23 @@ def test_a_frame_waits_until_the_last_one_is_painted_but_not_for_ever(qapp: QApp
     panel.unpainted = False
     clock._tick()
     assert panel.drawn == 3
+
+
+def test_a_panel_that_was_moved_from_under_the_pointer_is_not_pointed_at(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = Tape(Theme("dark"))
+    panel.resize(200, 200)
+    panel.setAttribute(Qt.WidgetAttribute.WA_UnderMouse)  # what a layout leaves behind that nobody told of
+
+    class Pointer:
+        at = QPoint(100, 100)
+
+        @classmethod
+        def pos(cls) -> QPoint:
+            return panel.mapToGlobal(cls.at)
+
+    monkeypatch.setattr("ui.panel.QCursor", Pointer)
+    assert panel.pointed_at
+    Pointer.at = QPoint(500, 500)
+    assert not panel.pointed_at

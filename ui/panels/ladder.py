@@ -166,8 +166,7 @@ class Ladder(Painted):
                 self._seen = (feed.sync.state,)
                 self.update()
             return
-        inside = self.underMouse() or self._pressed
-        if not inside and rows.strays(feed.book):
+        if rows.strays(feed.book) and not (self._pressed or self.pointed_at):
             rows.centre(feed.book)
         trades, self._trades_seen = feed.trades.after(self._trades_seen)
         if trades:

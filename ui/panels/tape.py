@@ -93,7 +93,7 @@ class Tape(Painted):
             self._waiting += [trade for trade in trades if trade.amount >= self.smallest]
             del self._waiting[:-KEPT]  # a pointer may rest here for hours
         if self._waiting and not self._coming:
-            if self.underMouse() and self._rows:
+            if self._rows and self.pointed_at:
                 if self.held != len(self._waiting):
                     self.held = len(self._waiting)
                     self.update()
