@@ -169,15 +169,15 @@ async def test_after_a_sleep_no_book_is_taken_for_live(tmp_path: Path, monkeypat
     async with exchange_of("binance", now_ms=true_ms) as server, terminal_at(server, tmp_path) as scene:
         await scene.ready(SPOT)
         session = scene.account.session
-        before = [link.counters.connects for link in (*session.feeds.links, *session.private.links)]
+        links = [*session.feeds.links, *session.private.links]
+        before = {link: link.counters.connects for link in links}
         sync = scene.account.sync(scene.account.instruments[SPOT])
         assert sync is not None
-        states: list[bool] = []
+        resyncs = sync.counters.resyncs
         slept = HOUR
-        await until(lambda: states.append(sync.live) or not sync.live, "a book that is not trusted")
-        await until(lambda: sync.live and scene.account.can_trade, "the new connections")
-        after = [link.counters.connects for link in (*session.feeds.links, *session.private.links)]
-        assert all(new > old for new, old in zip(after, before, strict=True))
+        await until(lambda: all(link.counters.connects > before[link] for link in links), "every connection anew")
+        await until(lambda: sync.live and scene.account.can_trade, "a book to trust")
+        assert sync.counters.resyncs > resyncs
 
 
 def fill(server: PracticeServer) -> None:
