@@ -362,9 +362,15 @@ class Blotter(QObject):
                 return order
         return None
 
-    def working(self) -> list[Order]:
-        """The orders that have not ended, in the order in which they began."""
-        return [order for order in self._working.values() if not order.is_final]
+    def working(self, account_id: str | None = None, instrument_key: str | None = None) -> list[Order]:
+        """The orders that have not ended, in the order in which they began; those of an account, of an instrument, or all."""
+        return [
+            order
+            for order in self._working.values()
+            if not order.is_final
+            and account_id in (None, order.account)
+            and instrument_key in (None, order.instrument.key)
+        ]
 
     def placing_at(self, account_id: str) -> bool:
         """Whether any place request of this account is on its way."""

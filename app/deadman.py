@@ -99,8 +99,8 @@ class DeadMan:
         """What is to be armed while orders work: "" for a switch that covers all of them, else their instruments."""
         keys = {
             order.instrument.key
-            for order in self._blotter.orders.values()
-            if order.account == account.id and order.instrument.family == family.name and not order.is_final
+            for order in self._blotter.working(account.id)
+            if order.instrument.family == family.name
         }
         return keys if (account.id, family.name) in self._each or not keys else {""}
 

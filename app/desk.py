@@ -110,9 +110,9 @@ class Desk(QObject):
         """Every order known, by our id."""
         return self._blotter.orders
 
-    def working(self) -> list[Order]:
-        """The orders that have not ended."""
-        return self._blotter.working()
+    def working(self, account_id: str | None = None, instrument_key: str | None = None) -> list[Order]:
+        """The orders that have not ended; those of an account, of an instrument, or all."""
+        return self._blotter.working(account_id, instrument_key)
 
     @property
     def fills(self) -> list[OwnFill]:
@@ -139,7 +139,7 @@ class Desk(QObject):
     async def start(self) -> None:
         """Take up the orders whose end was not seen, and begin to ask for them."""
         await self._blotter.load()
-        for order in list(self.orders.values()):
+        for order in self.working():
             if order.state is OrderState.UNKNOWN:
                 self.run(self._inquiry.settle(order), f"settle {order.id}")
         with contextlib.suppress(JournalUnavailable):
@@ -287,12 +287,7 @@ class Desk(QObject):
 
     def cancel_all(self, account_id: str | None = None, instrument_key: str | None = None) -> int:
         """Cancel every order that matches; returns how many were asked for."""
-        matching = [
-            order.id
-            for order in self.working()
-            if (account_id is None or order.account == account_id)
-            and (instrument_key is None or order.instrument.key == instrument_key)
-        ]
+        matching = [order.id for order in self.working(account_id, instrument_key)]
         self.cancel_many(matching)
         return len(matching)
 
@@ -513,7 +508,7 @@ class Desk(QObject):
             repeated=self._repeated(draft) if instead_of is None else None,
             doubtful=instead_of is None and not draft.reduce_only and self._is_doubtful(draft),
             leverage=account.leverage(instrument),
-            open_orders=sum(order.account == draft.account and order is not instead_of for order in self.working()),
+            open_orders=sum(order is not instead_of for order in self.working(draft.account)),
             sent_last_second=sum(moment > time.monotonic() - 1.0 for moment in sent),
             armed=not click or self.armed(account.environment),
             not_ready=self._not_ready(account),
@@ -521,15 +516,10 @@ class Desk(QObject):
 
     def _working(self, draft: Draft, instead_of: Order | None) -> Decimal:
         """What is open on the draft's side of its instrument."""
-        key = draft.instrument.key
         mine = (
             order.remaining or ZERO
-            for order in self.working()
-            if order is not instead_of
-            and order.side is draft.side
-            and order.account == draft.account
-            and order.instrument.key == key
-            and not order.reduce_only
+            for order in self.working(draft.account, draft.instrument.key)
+            if order is not instead_of and order.side is draft.side and not order.reduce_only
         )
         return sum(mine, ZERO)
 
@@ -544,7 +534,7 @@ class Desk(QObject):
         """Whether the same order was sent and nobody knows yet whether it arrived: a second one could double it."""
         return any(
             order.state is OrderState.UNKNOWN and not order.acknowledged and _is_same(order, draft)
-            for order in self.orders.values()
+            for order in self.working(draft.account)
         )
 
     def _not_ready(self, account: Account) -> str:

@@ -342,9 +342,8 @@ class Inquiry:
         listed = {order.id for row in rows if (order := await self._listed(account, row, began, found)) is not None}
         missing = [
             order
-            for order in self._mine(account)
-            if not order.is_final
-            and order.id not in listed
+            for order in self._blotter.working(account.id)
+            if order.id not in listed
             and order.id not in self._blotter.placing
             and not order.replacing
             and order.sent < began
@@ -371,7 +370,7 @@ class Inquiry:
         task.add_done_callback(self._tasks.discard)
 
     def _in_doubt(self, account: Account) -> list[Order]:
-        return [order for order in self._mine(account) if order.state is OrderState.UNKNOWN]
+        return [order for order in self._blotter.working(account.id) if order.state is OrderState.UNKNOWN]
 
     def _mine(self, account: Account) -> list[Order]:
         return [order for order in self._blotter.orders.values() if order.account == account.id]

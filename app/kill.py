@@ -147,7 +147,7 @@ class Kill(QObject):
 
     def _unfinished(self) -> set[str]:
         """Accounts whose orders are not known to be over, whatever can be reached."""
-        return {order.account for order in self._blotter.orders.values() if not order.is_final}
+        return {order.account for order in self._blotter.working()}
 
     async def _go_on(self, account: Account) -> None:
         line = self.lines[account.id]
@@ -187,9 +187,8 @@ class Kill(QObject):
 
     def _mark(self, account: Account) -> None:
         """The rows say at once what is wanted."""
-        for order in list(self._blotter.orders.values()):
-            if order.account == account.id and not order.is_final:
-                self._blotter.want_cancel(order)
+        for order in self._blotter.working(account.id):
+            self._blotter.want_cancel(order)
 
     async def _round(self, account: Account, line: KillLine) -> bool:
         """One round; True when the venue has confirmed. Raises VenueError."""
@@ -222,7 +221,7 @@ class Kill(QObject):
 
     async def _nothing_on_its_way(self, account: Account, line: KillLine) -> bool:
         left = await self._inquiry.compare_orders(account)
-        mine = [order for order in self._blotter.orders.values() if order.account == account.id and not order.is_final]
+        mine = self._blotter.working(account.id)
         if left or self._blotter.placing_at(account.id) or mine:
             line.text = f"lists {left or 'no'} open orders, and {len(mine)} of ours are not settled yet"
             return False

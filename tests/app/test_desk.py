@@ -97,6 +97,9 @@ async def terminal_at(
             await terminal.start()
             yield scene
             assert not scene.astray
+            assert {order.id for order in scene.desk.working()} == {
+                o.id for o in scene.desk.orders.values() if not o.is_final
+            }
         finally:
             await terminal.stop()
 

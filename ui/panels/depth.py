@@ -293,11 +293,8 @@ class DepthChart(Painted):
         painter.setFont(theme.font("caption.strong"))
         metrics = theme.metrics("caption.strong")
         taken: list[QRectF] = []
-        for order in self.desk.working():
-            if order.instrument.key != feed.instrument.key or order.price is None:
-                continue
-            price = float(order.price)
-            if order.account != feed.account.id or not low <= price <= high:
+        for order in self.desk.working(feed.account.id, feed.instrument.key):
+            if order.price is None or not low <= (price := float(order.price)) <= high:
                 continue
             doubt = order.state is OrderState.UNKNOWN
             colour = theme["warn"] if doubt else theme.side("buy" if order.side is Side.BUY else "sell")

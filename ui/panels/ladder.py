@@ -610,8 +610,7 @@ class Ladder(Painted):
     def _working(self) -> list[Order]:
         if self.feed is None:
             return []
-        key, account = self.feed.instrument.key, self.feed.account.id
-        return [order for order in self.desk.working() if order.instrument.key == key and order.account == account]
+        return self.desk.working(self.feed.account.id, self.feed.instrument.key)
 
     # pointer and keys
 
