@@ -63,6 +63,12 @@ class _BookEvent(Struct, gc=False):
     updates: list[_Row]
 
 
+class _Named(Struct, gc=False):
+    """What is left of an event of any form: whose it is."""
+
+    product_id: str
+
+
 class _Trade(Struct, gc=False):
     product_id: str
     trade_id: str
@@ -123,6 +129,7 @@ _DECODERS = {
     "ticker_batch": _decoder(_Tickers),
     "candles": _decoder(_Bars),
 }
+_read_products = _decoder(_Named)
 _PREFIX = '{"channel":"'
 
 
@@ -214,6 +221,7 @@ class CoinbaseMarketStream(Stream):
 
     def receive(self, frame: str | bytes) -> list[Event]:
         """One message of one channel."""
+        before = self._numbers.last
         try:
             channel = ""
             if frame[:12] == _PREFIX:
@@ -227,7 +235,45 @@ class CoinbaseMarketStream(Stream):
                 return [Alive()]
             return [*self._broken(missing), *self._data(channel, message)]
         except UNREADABLE as error:
-            return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
+            unread = Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))
+            return [*self._unread(frame, before), unread]
+
+    def read_alone(self, frame: str | bytes) -> list[Event]:
+        """Books with the number of their message; no book is linked by it, since it counts the whole connection."""
+        events = self.receive(frame)
+        for event in events:
+            if isinstance(event, BookSnapshot):
+                event.id = self._numbers.last
+            elif isinstance(event, BookDelta):
+                event.last = self._numbers.last
+        return events
+
+    def _unread(self, frame: str | bytes, before: int | None) -> list[Event]:
+        """What a message that does not fit leaves in doubt: the books that it speaks of, of anything else no more than itself.
+
+        Its number counts all the same; if even that can't be read, the next one shows the hole.
+        """
+        try:
+            head = read_head(frame)
+        except UNREADABLE:
+            return []
+        self._numbers.last = before  # it may have been taken before the reading failed
+        fresh, missing = self._numbers.take(head.sequence_num)
+        if not fresh:
+            return []
+        if head.channel == "market_trades":
+            self._minutes.clear()
+        if missing or head.channel != "l2_data":
+            return self._broken(missing)
+        return [BookBroken(wires=self._books_in(frame), why="a message of this book could not be read")]
+
+    def _books_in(self, frame: str | bytes) -> tuple[str, ...] | None:
+        """Whose levels a message holds that can't be read; None if it does not even say that."""
+        try:
+            events = _read_products(frame).events
+        except UNREADABLE:
+            return None
+        return tuple(dict.fromkeys(wire for event in events for wire in self._wires("level2", event.product_id)))
 
     def _other(self, frame: str | bytes) -> list[Event]:
         head = read_head(frame)

@@ -126,8 +126,46 @@ def test_members_may_come_in_any_order() -> None:
 
 
 def test_a_side_that_nobody_knows_is_not_guessed() -> None:
-    (event,) = CoinbaseMarketStream().receive(message(0, "l2_data", change("update", "BTC-USD", ("middle", "1", "2"))))
-    assert isinstance(event, Unknown)
+    stream = CoinbaseMarketStream()
+    stream.receive(beat(4))
+    broken, unknown = stream.receive(message(5, "l2_data", change("update", "BTC-USD", ("middle", "1", "2"))))
+    assert isinstance(broken, BookBroken)
+    assert broken.wires == ("BTC-USD",)  # the change is missing in this book, and in no other
+    assert isinstance(unknown, Unknown)
+    broken, unknown = stream.receive(message(6, "l2_data", {"type": "update"}))
+    assert isinstance(broken, BookBroken)
+    assert broken.wires is None
+    assert isinstance(unknown, Unknown)
+    assert [type(event) for event in stream.receive(beat(7))] == [Alive]
+
+
+def test_a_hole_before_a_message_that_does_not_fit_is_told() -> None:
+    stream = CoinbaseMarketStream()
+    stream.receive(beat(4))
+    events = stream.receive(message(6, "market_trades", {"type": "update", "trades": [{"side": "NEITHER"}]}))
+    assert [type(event) for event in events] == [BookBroken, Unknown]
+    assert [type(event) for event in stream.receive(beat(7))] == [Alive]
+
+
+def test_what_does_not_fit_and_is_no_book_leaves_the_books_alone() -> None:
+    stream = CoinbaseMarketStream()
+    stream.receive(beat(4))
+    trade = {"product_id": "BTC-USD", "trade_id": "1", "price": "1", "size": "1", "side": "NEITHER"}
+    for number, rows in ((5, [trade]), (6, [{"product_id": "BTC-USD"}])):
+        events = stream.receive(message(number, "market_trades", {"type": "update", "trades": rows}))
+        assert [type(event) for event in events] == [Unknown]
+    events = stream.receive(message(7, "l2_data", change("update", "BTC-USD", ("bid", "1", "2"))))
+    assert [type(event) for event in events] == [BookDelta]
+
+
+def test_a_book_that_is_read_alone_has_the_number_of_its_message() -> None:
+    kinds = {"snapshot": lambda event: event.id, "update": lambda event: event.last}
+    for kind, number in kinds.items():
+        frame = message(245, "l2_data", change(kind, "BTC-USD", ("bid", "1", "2")))
+        (event,) = CoinbaseMarketStream().read_alone(frame)
+        assert number(event) == 245
+        (event,) = CoinbaseMarketStream().receive(frame)
+        assert number(event) is None
 
 
 def test_one_channel_a_frame_and_products_together() -> None:
