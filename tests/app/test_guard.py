@@ -27,22 +27,12 @@ from connectors.model import (
     Unit,
 )
 from connectors.sync import BookSync
+from tests.instruments import spot
 
 D = Decimal
-INSTRUMENT = Instrument(
-    venue="toy",
-    family="spot",
-    market=Market.SPOT,
-    symbol="BTC-USDT",
-    wire="BTCUSDT",
-    base="BTC",
-    quote="USDT",
-    settle="USDT",
-    tick=D("0.01"),
+INSTRUMENT = spot(
     size=SizeRule(step=D("0.001"), minimum=D("0.001"), maximum=D(50)),
     market_size=SizeRule(step=D("0.001"), minimum=D("0.001"), maximum=D(5)),
-    price_digits=2,
-    size_digits=3,
     min_price=D(1),
     max_price=D(1_000_000),
     min_notional=D(5),

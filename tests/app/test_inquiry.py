@@ -23,33 +23,19 @@ from connectors.model import (
     Balance,
     Fill,
     Instrument,
-    Market,
     OrderKind,
     OrderRef,
     OrderRequest,
     OrderStatus,
     OrderUpdate,
     Side,
-    SizeRule,
     TimeInForce,
 )
+from tests.instruments import spot
 from tests.waiting import until
 
 KEY = "toy:practice"
-INSTRUMENT = Instrument(
-    venue="toy",
-    family="spot",
-    market=Market.SPOT,
-    symbol="BTC-USDT",
-    wire="BTCUSDT",
-    base="BTC",
-    quote="USDT",
-    settle="USDT",
-    tick=Decimal("0.01"),
-    size=SizeRule(step=Decimal("0.001")),
-    price_digits=2,
-    size_digits=3,
-)
+INSTRUMENT = spot()
 
 
 @dataclass

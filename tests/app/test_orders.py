@@ -13,30 +13,15 @@ from msgspec import structs
 from app.orders import FINAL, TRANSITIONS, Event, Order, OrderState
 from connectors.model import (
     Fill,
-    Instrument,
-    Market,
     OrderKind,
     OrderStatus,
     OrderUpdate,
     Side,
-    SizeRule,
     TimeInForce,
 )
+from tests.instruments import spot
 
-INSTRUMENT = Instrument(
-    venue="toy",
-    family="spot",
-    market=Market.SPOT,
-    symbol="BTC-USDT",
-    wire="BTCUSDT",
-    base="BTC",
-    quote="USDT",
-    settle="USDT",
-    tick=Decimal("0.01"),
-    size=SizeRule(step=Decimal("0.001")),
-    price_digits=2,
-    size_digits=3,
-)
+INSTRUMENT = spot()
 
 
 def order(amount: str = "10") -> Order:

@@ -20,26 +20,14 @@ from app.journal_rows import Intent, Note
 from app.orders import Draft
 from app.settings import Settings
 from app.terminal import Terminal
-from connectors.model import Instrument, Market, Side, SizeRule
+from connectors.model import Side
+from tests.instruments import spot
 from tests.waiting import PATIENCE
 from ui.panels.journal import NOTES, JournalPanel
 from ui.theme import Theme
 
 D = Decimal
-INSTRUMENT = Instrument(
-    venue="binance",
-    family="spot",
-    market=Market.SPOT,
-    symbol="BTC-USDT",
-    wire="BTCUSDT",
-    base="BTC",
-    quote="USDT",
-    settle="USDT",
-    tick=D("0.01"),
-    size=SizeRule(step=D("0.001")),
-    price_digits=2,
-    size_digits=3,
-)
+INSTRUMENT = spot(venue="binance")
 
 
 class Scene:

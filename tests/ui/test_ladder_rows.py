@@ -9,23 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.book import OrderBook
-from connectors.model import BookDelta, BookSnapshot, Instrument, Level, Market, Side, SizeRule
+from connectors.model import BookDelta, BookSnapshot, Level, Side
+from tests.instruments import spot
 from ui.ladder_rows import GROUPS, ClickGuard, LadderRows
 
-INSTRUMENT = Instrument(
-    venue="toy",
-    family="spot",
-    market=Market.SPOT,
-    symbol="BTC-USDT",
-    wire="BTCUSDT",
-    base="BTC",
-    quote="USDT",
-    settle="USDT",
-    tick=Decimal("0.05"),
-    size=SizeRule(step=Decimal("0.001")),
-    price_digits=2,
-    size_digits=3,
-)
+INSTRUMENT = spot(tick=Decimal("0.05"))
 
 
 def book(bids: dict[int, float], asks: dict[int, float]) -> OrderBook:

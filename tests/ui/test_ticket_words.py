@@ -11,23 +11,11 @@ import pytest
 from app.guard import Estimate
 from app.orders import Draft
 from connectors.model import Instrument, Market, OrderKind, Side, SizeRule, TimeInForce, Unit
+from tests.instruments import spot
 from ui.panels.ticket_words import equals_words, estimate_words, fix_words, least_hint, send_words
 
 D = Decimal
-SPOT = Instrument(
-    venue="toy",
-    family="spot",
-    market=Market.SPOT,
-    symbol="BTC-USDT",
-    wire="BTCUSDT",
-    base="BTC",
-    quote="USDT",
-    settle="USDT",
-    tick=D("0.01"),
-    size=SizeRule(step=D("0.001"), minimum=D("0.002")),
-    price_digits=2,
-    size_digits=3,
-)
+SPOT = spot(size=SizeRule(step=D("0.001"), minimum=D("0.002")))
 INVERSE = msgspec.structs.replace(
     SPOT,
     market=Market.PERP,
