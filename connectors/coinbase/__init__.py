@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from connectors.coinbase.account import CoinbaseAccountStream
 from connectors.coinbase.market import CHANNELS, CoinbaseMarketStream
+from connectors.coinbase.rows import asset, asset_at_venue
 from connectors.coinbase.signing import ORDER_LIFE, CoinbaseSigner
 from connectors.coinbase.trading import GRANULARITIES, PRIVATE, PUBLIC, CoinbaseTrading
 from connectors.contract import (
@@ -34,7 +35,9 @@ from connectors.contract import (
     Venue,
 )
 from connectors.model import Market, OrderKind
-from connectors.spelling import separated
+from connectors.spelling import Spelling, separated
+
+_PRODUCTS = separated("-")
 
 
 def client_id(stamp: Stamp) -> str:
@@ -48,6 +51,16 @@ def _used(headers: Mapping[str, str]) -> Iterable[tuple[str, float]]:
     bucket = {"30": PRIVATE, "10": PUBLIC}.get(limit)
     if bucket is not None and left.isdigit():
         yield bucket, (float(limit) - float(left)) / 2
+
+
+def _wire(base: str, quote: str) -> str:
+    return f"{asset_at_venue(base)}-{asset_at_venue(quote)}"
+
+
+def _pair(wire: str) -> tuple[str, str] | None:
+    """Products of contracts have more than two parts."""
+    found = _PRODUCTS.pair(wire)
+    return (asset(found[0]), asset(found[1])) if found else None
 
 
 SPOT = Family(
@@ -98,7 +111,7 @@ SPOT = Family(
     buckets=(Bucket(PRIVATE, 15, 1, per_key=True), Bucket(PUBLIC, 5, 1)),
     used=_used,
     polls={"balances": 30.0},  # no channel tells them
-    spelling=separated("-"),
+    spelling=Spelling(wire=_wire, pair=_pair),
 )
 
 VENUE = Venue(

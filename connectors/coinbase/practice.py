@@ -8,9 +8,9 @@ product's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from email.utils import format_datetime
 from typing import Any
 
@@ -40,6 +40,7 @@ GRANULARITIES = {
     "SIX_HOUR": 21600,
     "ONE_DAY": 86400,
 }
+TRADES_KEPT = 5000
 _NOT_FOUND = {"id": "not_found", "message": "Not found"}
 
 
@@ -117,17 +118,17 @@ class CoinbasePractice(VenuePractice):
         headers = {"Date": format_datetime(datetime.fromtimestamp(now_ms / 1000, UTC), usegmt=True)}
         try:
             if path.startswith("/market/") or path == "/time":
-                headers |= self._limit("ip", 10)
+                self._limit(headers, "ip", 10)
                 if request.method != "GET":
                     raise ApiError(404, "not_found")
                 answer = json_answer(self._read_public(path, queries(request.query)))
             else:
                 owner = self.owner(request.headers.get("authorization", ""), request)
-                headers |= self._limit(owner.account, 30)
+                self._limit(headers, owner.account, 30)
                 answer = self._answer_private(owner, path, request)
         except ApiError as error:
             answer = error.answer() if error.status != 429 else self.too_many(1)
-        except (ValueError, KeyError, TypeError, AttributeError, msgspec.DecodeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, InvalidOperation, msgspec.DecodeError) as error:
             answer = ApiError(400, "INVALID_ARGUMENT", f"malformed request ({type(error).__name__})").answer()
         return HttpAnswer(answer.status, answer.body, {**answer.headers, **headers}, answer.acted)
 
@@ -156,19 +157,19 @@ class CoinbasePractice(VenuePractice):
     def _get(handler: Callable[[Mapping[str, list[str]]], Any]) -> Callable[[str, Any], Any]:
         return lambda account, query: handler(query)
 
-    def _limit(self, who: str, limit: int) -> dict[str, str]:
-        """Requests of this second; ApiError 429 beyond the limit."""
+    def _limit(self, headers: dict[str, str], who: str, limit: int) -> None:
+        """Count a request of this second and tell it in `headers`; ApiError 429 beyond the limit."""
         second = self.now_ms // 1000
         began, used = self._used.get(who, (second, 0))
         used = used + 1 if began == second else 1
         self._used[who] = (second, used)
-        if used > limit and self.limited:
-            raise ApiError(429, "rate_limit_exceeded")
-        return {
+        headers |= {
             "x-ratelimit-limit": str(limit),
-            "x-ratelimit-remaining": str(limit - used),
+            "x-ratelimit-remaining": str(max(0, limit - used)),
             "x-ratelimit-reset": "1",
         }
+        if used > limit and self.limited:
+            raise ApiError(429, "rate_limit_exceeded")
 
     # -----------------------------------------------------------------------------------------------------------------
     # Tokens
@@ -302,11 +303,13 @@ class CoinbasePractice(VenuePractice):
         product = query.get("product_id", [""])[0]
         listing = self.listing(product)
         limit = int(query["limit"][0]) if "limit" in query else None
-        image = self.exchange.book(listing.key, limit)
+        step = Decimal(query.get("aggregation_price_increment", ["0"])[0])
+        image = self.exchange.book(listing.key, None if step > 0 else limit)
+        bids, asks = ((row.price, row.size) for row in image.bids), ((row.price, row.size) for row in image.asks)
         book = {
             "product_id": product,
-            "bids": [{"price": plain(row.price), "size": plain(row.size)} for row in image.bids],
-            "asks": [{"price": plain(row.price), "size": plain(row.size)} for row in image.asks],
+            "bids": _levels(bids, step, ROUND_FLOOR, limit),
+            "asks": _levels(asks, step, ROUND_CEILING, limit),
             "time": rfc3339(image.time),
         }
         if not image.bids or not image.asks:
@@ -328,13 +331,14 @@ class CoinbasePractice(VenuePractice):
     def _ticker(self, product: str, listing: Listing, query: Mapping[str, list[str]]) -> Any:
         limit = min(int(query.get("limit", ["100"])[0]), 1000)
         start, end = int(query.get("start", ["0"])[0]), int(query.get("end", [str(2**40)])[0])
-        found = self.exchange.trades(listing.key, limit=limit)
+        windowed = "start" in query or "end" in query
+        found = self.exchange.trades(listing.key, limit=TRADES_KEPT if windowed else limit)
+        found = [row for row in found if start * 1000 <= row.time <= end * 1000][-limit:]
         bid, ask = self.exchange.best(listing.key)
         return {
             "trades": [
                 {**trade_row(self.main(product), row), "bid": "", "ask": "", "exchange": "coinbase"}
                 for row in reversed(found)
-                if start * 1000 <= row.time <= end * 1000
             ],
             "best_bid": plain(bid.price) if bid else "",
             "best_ask": plain(ask.price) if ask else "",
@@ -414,3 +418,14 @@ class CoinbasePractice(VenuePractice):
         """429, envelope (b)."""
         body = {"errors": [{"id": "rate_limit_exceeded", "message": "Too many requests"}]}
         return json_answer(body, 429, {"x-ratelimit-reset": str(seconds)})
+
+
+def _levels(
+    rows: Iterable[tuple[Decimal, Decimal]], step: Decimal, rounding: str, limit: int | None
+) -> list[dict[str, str]]:
+    """Levels as REST writes them, best first; those within one `step` are one, at the price that is worse for a taker."""
+    found: dict[Decimal, Decimal] = {}
+    for price, size in rows:
+        at = (price / step).to_integral_value(rounding) * step if step > 0 else price
+        found[at] = found.get(at, Decimal(0)) + size
+    return [{"price": plain(price), "size": plain(size)} for price, size in list(found.items())[:limit]]

@@ -227,6 +227,8 @@ class Orders:
         fields: dict[str, Any] = {"amount": _number(terms, "base_size")} if amounts == ["base_size"] else {}
         if amounts == ["quote_size"]:  # the fee is in it
             fields |= {"quote_amount": _number(terms, "quote_size"), "fee_included": True}
+            if fields["quote_amount"] % listing.tick:  # which is `quote_increment`, too
+                raise Refused("INVALID_SIZE_PRECISION", "", "quote_size has too much precision")
         kind = OrderKind.MARKET if name.startswith("market_") else OrderKind.LIMIT
         if name.startswith("stop_"):
             up = {"STOP_DIRECTION_STOP_UP": True, "STOP_DIRECTION_STOP_DOWN": False}.get(terms["stop_direction"])

@@ -81,6 +81,11 @@ def asset(name: str) -> str:
     return _RENAMED.get(name, name)
 
 
+def asset_at_venue(name: str) -> str:
+    """The venue's name of an asset."""
+    return next((theirs for theirs, usual in _RENAMED.items() if usual == name), name)
+
+
 def quote_of(wire: str) -> str:
     """The asset that fees are paid in: the product's quote."""
     return asset(wire.rpartition("-")[2])

@@ -159,7 +159,7 @@ class CoinbaseTrading(Trading):
                 if row["order_id"] == order.venue_id or len(body["results"]) == 1:
                     if not row["success"]:
                         raise refused(row)
-                    return OrderUpdate(wire=order.instrument.wire, venue_id=order.venue_id, client_id=order.client_id)
+                    return OrderUpdate(wire=order.instrument.wire, venue_id=row["order_id"], client_id=order.client_id)
             raise Unintelligible("the answer does not speak of the order")
 
         return (yield _post("/orders/batch_cancel", read, {"order_ids": [order.venue_id]}, Effect.CANCEL))
@@ -223,10 +223,10 @@ class CoinbaseTrading(Trading):
         return found
 
     def open_orders(self, instrument: Instrument | None, facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
-        """GET /orders/historical/batch: what is open, and what waits to be taken into the book, which OPEN leaves out."""
+        """GET /orders/historical/batch: what is open, and what waits to be taken in, changed or cancelled, which OPEN leaves out."""
         found: list[OrderUpdate] = []
         product: Params = (("product_ids", instrument.wire),) if instrument is not None else ()
-        for statuses in (("OPEN",), ("PENDING", "QUEUED")):
+        for statuses in (("OPEN",), ("PENDING", "QUEUED", "EDIT_QUEUED", "CANCEL_QUEUED")):
             params = (*product, *(("order_status", status) for status in statuses))
             found += yield from _pages("/orders/historical/batch", "orders", _spot_order, params)
         return [row for row in found if row.status is not OrderStatus.FILLED]

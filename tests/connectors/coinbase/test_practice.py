@@ -14,7 +14,7 @@ import pytest
 from connectors.catalogue import load
 from connectors.coinbase.practice import BASE, LISTINGS, TWINS, CoinbasePractice
 from connectors.coinbase.practice_words import number_of, uuid_of
-from connectors.model import Side
+from connectors.model import OrderKind, Side
 from connectors.practice.exchange import Exchange
 from connectors.practice.protocol import HttpAnswer, HttpRequest
 from connectors.practice.terms import NewOrder, Wallet
@@ -134,7 +134,8 @@ def test_an_order_is_refused_with_a_200_and_an_id_answers_twice_alike(practice: 
 def test_requests_beyond_the_limit_are_refused_and_told(practice: CoinbasePractice) -> None:
     answers = [ask(practice, "GET", "/key_permissions") for _ in range(31)]
     assert [answer.status for answer in answers] == [200] * 30 + [429]
-    assert answers[0].headers["x-ratelimit-remaining"] == "29"
+    told = [[answer.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining")] for answer in answers]
+    assert told == [["30", str(left)] for left in (*range(29, -1, -1), 0)]
     assert json.loads(answers[-1].body)["errors"][0]["id"] == "rate_limit_exceeded"
     assert ask(practice, "GET", "/key_permissions", now=NOW + 1000).status == 200
 
@@ -147,6 +148,56 @@ def test_lists_have_pages_and_open_stands_alone(practice: CoinbasePractice) -> N
     rest = ask(practice, "GET", "/orders/historical/batch", query=f"order_status=OPEN&limit=5&cursor={first['cursor']}")
     assert [row["client_order_id"] for row in json.loads(rest.body)["orders"]] == ["c1", "c0"]  # newest first
     assert ask(practice, "GET", "/orders/historical/batch", query="order_status=OPEN&order_status=FILLED").status == 400
+
+
+def trade(practice: CoinbasePractice, price: str) -> None:
+    """One between the two accounts."""
+    for account, side in (("trader", Side.SELL), ("other", Side.BUY)):
+        key = practice.listing("BTC-USD").key
+        practice.exchange.place(
+            account,
+            NewOrder(key=key, side=side, kind=OrderKind.LIMIT, amount=Decimal("0.1"), price=Decimal(price)),
+        )
+
+
+def public(practice: CoinbasePractice, path: str, query: str = "", now: int = NOW) -> Any:
+    return json.loads(practice.http(HttpRequest("rest", "GET", f"{BASE}/market{path}", query, {}, b""), now).body)
+
+
+def test_a_window_of_trades_is_cut_before_its_count(practice: CoinbasePractice) -> None:
+    start = NOW // 1000
+    for second, price in enumerate(("60001", "60002", "60003")):
+        practice.exchange.advance(NOW + 1000 * second)
+        trade(practice, price)
+    found = public(practice, "/products/BTC-USD/ticker", f"limit=1&start={start}&end={start + 1}")["trades"]
+    assert [row["price"] for row in found] == ["60002"]  # the newest of the window, not of all
+    found = public(practice, "/products/BTC-USD/ticker", "limit=2")["trades"]
+    assert [row["price"] for row in found] == ["60003", "60002"]
+
+
+def test_a_book_can_be_asked_for_in_coarser_steps(practice: CoinbasePractice) -> None:
+    key = practice.listing("BTC-USD").key
+    for side, prices in ((Side.BUY, ("59999.99", "59991", "59990", "59989.5")), (Side.SELL, ("60000", "60000.01"))):
+        for price in prices:
+            practice.exchange.place(
+                "trader",
+                NewOrder(key=key, side=side, kind=OrderKind.LIMIT, amount=Decimal("0.1"), price=Decimal(price)),
+            )
+    query = "product_id=BTC-USD&aggregation_price_increment=10"
+    book = public(practice, "/product_book", query)["pricebook"]
+    assert [(row["price"], row["size"]) for row in book["bids"]] == [("59990", "0.3"), ("59980", "0.1")]
+    assert [(row["price"], row["size"]) for row in book["asks"]] == [("60000", "0.1"), ("60010", "0.1")]
+    assert len(public(practice, "/product_book", f"{query}&limit=1")["pricebook"]["bids"]) == 1
+    assert public(practice, "/product_book", "product_id=BTC-USD&limit=1")["pricebook"]["bids"][0]["size"] == "0.1"
+    odd = public(practice, "/product_book", "product_id=BTC-USD&aggregation_price_increment=ten")
+    assert odd["error"] == "INVALID_ARGUMENT"
+
+
+def test_an_amount_of_money_has_the_step_of_the_quote(practice: CoinbasePractice) -> None:
+    for size, word in (("10.001", "INVALID_SIZE_PRECISION"), ("10.01", "")):
+        body = {**order(f"c{size}"), "order_configuration": {"market_market_ioc": {"quote_size": size}}}
+        answer = json.loads(ask(practice, "POST", "/orders", body).body)
+        assert answer.get("error_response", {}).get("error", "") == word
 
 
 def test_ids_look_like_the_venues_and_lead_back() -> None:

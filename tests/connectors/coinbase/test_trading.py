@@ -236,6 +236,29 @@ def test_a_cancel_that_is_refused_for_a_reason_is_told_after_the_others_were_don
     assert raised.value.code == "SOMETHING_ELSE"
 
 
+def test_what_waits_to_be_changed_or_cancelled_is_open_too() -> None:
+    def answer(call: Call) -> Any:
+        asked = params(call)["order_status"]
+        assert len(asked) == 1 or "OPEN" not in asked
+        found = [row(1, status="EDIT_QUEUED"), row(2, status="CANCEL_QUEUED"), row(3, status="QUEUED"), row(4)]
+        return {"orders": [each for each in found if each["status"] in asked], "has_next": False}
+
+    found, _ = drive(TRADING.open_orders(INSTRUMENT, {}), answer)
+    assert sorted((update.venue_id, update.status) for update in found) == [
+        ("v1", OrderStatus.OPEN),
+        ("v2", OrderStatus.OPEN),
+        ("v3", OrderStatus.PENDING),
+        ("v4", OrderStatus.OPEN),
+    ]
+
+
+def test_an_asset_has_its_usual_name_where_no_list_is_at_hand() -> None:
+    assert FAMILY.spelling.symbol("CGLD-USD") == "CELO-USD"
+    assert FAMILY.spelling.wire("CELO", "USD") == "CGLD-USD"
+    assert FAMILY.spelling.symbol("BTC-USDC") == "BTC-USDC"
+    assert FAMILY.spelling.symbol("BIP-20DEC30-CDE") == "BIP-20DEC30-CDE"  # a contract
+
+
 def test_nothing_open_is_nothing_to_cancel() -> None:
     with pytest.raises(NothingToChange):
         drive(TRADING.cancel_all(INSTRUMENT, {}), lambda call: {"orders": [], "has_next": False, "cursor": ""})
