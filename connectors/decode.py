@@ -29,9 +29,11 @@ from connectors.contract import (
     Call,
     ClosingSoon,
     Declined,
+    Effect,
     Ended,
     Event,
     Family,
+    Flow,
     LoginLost,
     Page,
     Ready,
@@ -45,6 +47,7 @@ from connectors.contract import (
 )
 from connectors.errors import Unintelligible, VenueError
 from connectors.model import (
+    ZERO,
     Balance,
     BookBroken,
     BookCheck,
@@ -59,6 +62,7 @@ from connectors.model import (
     OrderKind,
     OrderRef,
     OrderRequest,
+    OrderStatus,
     OrderUpdate,
     Position,
     Side,
@@ -69,6 +73,7 @@ from connectors.model import (
 from connectors.tools import LONGEST, walk
 
 SHOWN = 200  # characters of what isn't understood
+DEPTHS = (20, 100)  # levels of a book that may have an address of their own
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder().decode
 
@@ -141,9 +146,12 @@ def _shown(event: dict[str, Any], frame: str | bytes) -> dict[str, Any]:
     return event
 
 
+def _market_roles(family: Family) -> list[str]:
+    return [endpoint.role for endpoint in family.endpoints if endpoint.role.startswith(Role.MARKET)]
+
+
 def _streams(family: Family) -> Iterator[Stream]:
-    roles = [endpoint.role for endpoint in family.endpoints if endpoint.role.startswith(Role.MARKET)]
-    for role in roles:
+    for role in _market_roles(family):
         yield family.market_stream(role)
     yield family.account_stream()
     if family.trade_stream is not None:
@@ -386,7 +394,9 @@ def _plain_values(value: Any, family: Family, wire: str) -> list[dict[str, Any]]
         elif isinstance(row, Fees):
             found.append({"kind": "control", "type": "fees", **_fields(row)})
         elif isinstance(row, msgspec.Struct):
-            found.append(_without_stand_ins(plain_event(row, family), family, wire))
+            event = _without_stand_ins(plain_event(row, family), family, wire)
+            nameless = isinstance(row, OrderUpdate) and not (event.get("id") or event.get("client_id"))
+            found.append({"kind": "control", "type": "answer"} if nameless else event)
         elif row is value and isinstance(row, int) and not isinstance(row, bool):
             found.append({"kind": "control", "type": "time", "time": row})
         elif row is not None:
@@ -441,6 +451,20 @@ def _order(family: Family, kind: OrderKind = OrderKind.LIMIT) -> OrderRequest:
     )  # fmt: skip
 
 
+def _amend(family: Family, ref: OrderRef) -> Flow[Any]:
+    """The request that changes an order. Where the order is asked for first, it is one that rests untouched."""
+    flow = family.trading.amend(ref, {}, price=_MONEY, amount=_MONEY, client_id=_CLIENT_ID)
+    resting = OrderUpdate(
+        wire=_WIRE, venue_id=_VENUE_ID, client_id=_CLIENT_ID, status=OrderStatus.OPEN, amount=_MONEY, filled=ZERO
+    )
+    try:
+        step = next(flow)
+        while True:
+            step = flow.send(resting if step.effect is Effect.READ else (yield step))
+    except StopIteration as stop:
+        return stop.value
+
+
 def _operations(family: Family) -> Iterator[Any]:
     """Everything that may be asked, as functions that make the flow: reads first, since paths are shared with orders."""
     trading, instrument, ref, page = family.trading, _instrument(family), _ref(family), Page()
@@ -449,6 +473,7 @@ def _operations(family: Family) -> Iterator[Any]:
     yield trading.time
     yield trading.instruments
     yield lambda: trading.book(instrument)
+    yield from (lambda depth=depth: trading.book(instrument, depth) for depth in DEPTHS)
     yield lambda: trading.trades(instrument)
     yield from (partial(trading.candles, instrument, name, page) for name in family.capabilities.intervals)
     yield lambda: trading.tickers([instrument])
@@ -461,10 +486,11 @@ def _operations(family: Family) -> Iterator[Any]:
     yield lambda: trading.fills(instrument, page, {})
     yield lambda: trading.order(ref, {})
     yield lambda: trading.order(by_client, {})
+    yield lambda: trading.order(msgspec.structs.replace(ref, client_id=""), {})
     yield lambda: trading.order(msgspec.structs.replace(ref, algo=True), {})
     yield lambda: trading.place(_order(family), {})
     yield lambda: trading.place(conditional, {})
-    yield lambda: trading.amend(ref, {}, price=_MONEY, amount=_MONEY, client_id=_CLIENT_ID)
+    yield lambda: _amend(family, ref)
     yield lambda: trading.cancel(ref, {})
     yield lambda: trading.cancel(by_client, {})
     yield lambda: trading.cancel(msgspec.structs.replace(ref, algo=True), {})
@@ -475,4 +501,5 @@ def _operations(family: Family) -> Iterator[Any]:
     yield lambda: trading.dead_man(instrument, 30.0, {})
     yield trading.login
     yield lambda: family.account_stream().opening({})
+    yield from (lambda role=role: family.market_stream(role).opening({}) for role in _market_roles(family))
     yield from (lambda keep=keep: keep.flow({}) for keep in family.keep_up)

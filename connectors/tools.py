@@ -108,11 +108,29 @@ def signed(venue: Venue, entry: Mapping[str, Any]) -> dict[str, Any]:
     base = family.url(step.endpoint)
     if isinstance(step, Ask) and not step.id:
         step = dataclasses.replace(step, id="1")  # as the first one of its connection
-    wire = family.signer.seal(step, credentials, facts, stamp, base)
+    lacking = _left_open(call, credentials, venue)
+    wire = family.signer.seal(step, credentials | dict.fromkeys(lacking, "a"), facts, stamp, base)
+    headers = dict(wire.headers)
+    if lacking:  # only what does not depend on them is told
+        other = family.signer.seal(step, credentials | dict.fromkeys(lacking, "b"), facts, stamp, base).headers
+        headers = {name: value for name, value in headers.items() if other.get(name) == value}
     body = wire.frame if isinstance(step, Ask) else wire.body
     text = body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body
     method = "WS" if isinstance(step, Ask) else wire.method
-    return {"method": method, "url": base + wire.path, "headers": dict(wire.headers), "body": text}
+    return {"method": method, "url": base + wire.path, "headers": headers, "body": text}
+
+
+def _left_open(call: Mapping[str, Any], credentials: Mapping[str, str], venue: Venue) -> list[str]:
+    """Fields of a key that a documented example of a signature does not need to name, beside the secret."""
+    if call["op"] not in ("sign", "raw") or "secret" not in credentials:
+        return []
+    return [field.name for field in venue.secrets if field.name not in credentials]
+
+
+def _signed_body(call: Mapping[str, Any]) -> Any:
+    """The JSON body of a documented example that shows only the text that is signed, where the body ends it."""
+    _, found, tail = str(call.get("prehash", "")).partition(f"{call['method']}{call['path']}")
+    return msgspec.json.decode(tail) if found and tail.startswith("{") else None
 
 
 def _step_to_sign(call: Mapping[str, Any], family: Family, venue: Venue) -> Step | Dial:
@@ -124,7 +142,7 @@ def _step_to_sign(call: Mapping[str, Any], family: Family, venue: Venue) -> Step
                 endpoint=Role.REST,
                 method=call["method"],
                 path=str(call["path"]).removeprefix(base),
-                body=call.get("body"),
+                body=call["body"] if "body" in call else _signed_body(call),
                 security=Security.SIGNED,
                 read=lambda answer: answer,
             )

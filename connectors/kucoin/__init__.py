@@ -84,6 +84,7 @@ SPOT_FAMILY = Family(
         kinds=_ALL,
         amend=Amend.NEW_ID,
         market_buy_in_quote=True,
+        fee_in_quote=True,
         cancel_all="all",
         dead_man=True,
         fills=FillSource.EVENT_FEE_CALL,

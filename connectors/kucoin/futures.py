@@ -6,7 +6,7 @@ is another one. There is no amend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -47,13 +47,14 @@ from connectors.model import (
 )
 
 FUTURES_INTERVALS = ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "1w")
-SETTLED_IN = ("USDT", "USDC", "XBT")  # one call a currency
+SETTLED_IN = ("USDT", "USDC", "XBT")  # at least; coin-margined contracts settle in their own coin
 
 
 class FuturesTrading(Trading):
     """Operations of futures.
 
-    Facts: `leverage` and `modes` by symbol, as far as they are known; `hedge` if the account holds long and short apart.
+    Facts: `leverage` and `modes` by symbol, as far as they are known; `hedge` if the account holds long and short apart;
+    `settled_in`, the currencies that contracts settle in.
     """
 
     # public
@@ -140,15 +141,18 @@ class FuturesTrading(Trading):
     # account
 
     def login(self) -> Flow[Mapping[str, Any]]:
-        """What the key may do, and whether positions are kept long and short apart."""
+        """What the key may do, whether positions are kept long and short apart, and which currencies can be held."""
         facts = yield from login("Futures", ACCOUNTS)
         rows = yield _get("/api/v1/positions", 2, list)
-        return {**facts, "hedge": any(row.get("positionSide") in ("LONG", "SHORT") for row in rows)}
+        hedge = any(row.get("positionSide") in ("LONG", "SHORT") for row in rows)
+        read = lambda body: sorted({row["settleCurrency"] for row in body})  # noqa: E731 - the reader beside its request
+        settled = yield public("GET", "/api/v1/contracts/active", 3, read)
+        return {**facts, "hedge": hedge, "settled_in": tuple(dict.fromkeys((*SETTLED_IN, *settled)))}
 
     def balances(self, facts: Mapping[str, Any]) -> Flow[list[Balance]]:
         """GET /api/v1/account-overview, once a currency."""
         found: list[Balance] = []
-        for currency in SETTLED_IN:
+        for currency in facts.get("settled_in", SETTLED_IN):
             found.append((yield _get("/api/v1/account-overview", 5, overview_row, ("currency", currency))))
         return [row for row in found if row.total or row.held]
 
@@ -223,7 +227,10 @@ class FuturesTrading(Trading):
         """DELETE by the venue's id, else by ours; accepted, not done."""
 
         def read(data: Any) -> OrderUpdate:
-            return OrderUpdate(wire=order.instrument.wire, venue_id=order.venue_id, client_id=order.client_id)
+            told = data if isinstance(data, dict) else {}
+            number = next(iter(told.get("cancelledOrderIds") or ()), order.venue_id)
+            name = told.get("clientOid") or order.client_id
+            return OrderUpdate(wire=order.instrument.wire, venue_id=str(number), client_id=str(name))
 
         if order.venue_id:
             return once(_delete(f"/api/v1/orders/{order.venue_id}", 1, read))
@@ -262,13 +269,7 @@ class FuturesTrading(Trading):
             ("/api/v1/orders", 2, (("status", "active"), *symbol)),
             ("/api/v1/stopOrders", 6, symbol),
         ):
-            page, pages = 1, 1
-            while page <= pages:
-                turn = (("currentPage", str(page)),) if page > 1 else ()
-                body: Any = yield _get(path, weight, dict, *params, *turn)
-                found += [order_row(row) for row in body["items"]]
-                pages = int(body.get("totalPage") or 0)
-                page += 1
+            found += yield from _pages(path, weight, order_row, params)
         return found
 
     def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
@@ -278,14 +279,8 @@ class FuturesTrading(Trading):
             params.append(("startAt", str(page.start)))
         if page.end is not None:
             params.append(("endAt", str(page.end)))
-        found: list[Fill] = []
-        number, pages = 1, 1
-        while number <= pages and (page.start is not None or len(found) < page.limit):
-            turn = (("currentPage", str(number)),) if number > 1 else ()
-            body: Any = yield _get("/api/v1/fills", 5, dict, *params, *turn)
-            found += [fill_row(row) for row in body["items"]]
-            pages = int(body.get("totalPage") or 0)
-            number += 1
+        most = page.limit if page.start is None else None
+        found: list[Fill] = yield from _pages("/api/v1/fills", 5, fill_row, tuple(params), most=most)
         found.reverse()
         found.sort(key=lambda fill: fill.time)
         return page.beyond(found) if page.start is not None else found[-page.limit :]
@@ -335,6 +330,25 @@ def _public(path: str, weight: float, read: Any, *params: tuple[str, str]) -> Ca
 
 def _get(path: str, weight: float, read: Any, *params: tuple[str, str]) -> Call:
     return signed("GET", path, Cost(FUTURES, weight), read, *params)
+
+
+def _pages(
+    path: str, weight: float, row: Callable[[Any], Any], params: tuple[tuple[str, str], ...], *, most: int | None = None
+) -> Flow[list[Any]]:
+    """All pages of a list, or as many as hold `most` rows."""
+    found: list[Any] = []
+    page, pages = 1, 1
+
+    def read(body: Any) -> list[Any]:
+        nonlocal pages
+        pages = int(body.get("totalPage") or 0)
+        return [row(each) for each in body["items"]]
+
+    while page <= pages and (most is None or len(found) < most):
+        turn = (("currentPage", str(page)),) if page > 1 else ()
+        found += yield _get(path, weight, read, *params, *turn)
+        page += 1
+    return found
 
 
 def _delete(path: str, weight: float, read: Any, *params: tuple[str, str]) -> Call:

@@ -79,7 +79,7 @@ def instrument_row(row: Any) -> Instrument:
 
 
 def snapshot_row(body: Any, wire: str, depth: int) -> BookSnapshot:
-    return image(body, wire, depth, ms(body.get("ts")))
+    return image(body, body.get("symbol") or wire, depth, ms(body.get("ts")))
 
 
 def candle_row(row: Any, wire: str, interval: str) -> Candle:

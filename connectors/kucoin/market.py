@@ -252,10 +252,9 @@ def deltas(data: _Changes) -> list[Event]:
     overlaps a snapshot exactly the rows after the snapshot are applied.
     """
     first, last, wire, time = data.sequenceStart, data.sequenceEnd, data.symbol, data.time
-    bids: list[Level] = list(filter(_real, data.changes.bids))
-    asks: list[Level] = list(filter(_real, data.changes.asks))
-    if first == last or len(bids) + len(asks) == 0:
-        return [BookDelta(wire=wire, bids=bids, asks=asks, first=first, last=last, time=time)]
+    whole = delta(data)
+    if first == last or len(whole.bids) + len(whole.asks) == 0:
+        return [whole]
     parts: dict[int, tuple[list[Level], list[Level]]] = {}
     for side, rows in enumerate((data.changes.bids, data.changes.asks)):
         for row in filter(_real, rows):
@@ -267,6 +266,14 @@ def deltas(data: _Changes) -> list[Event]:
         found.append(BookDelta(wire=wire, bids=left, asks=right, first=first, last=number, time=time))
         first = number + 1
     return found
+
+
+def delta(data: _Changes) -> BookDelta:
+    """The message as the one change that it is on the wire."""
+    bids: list[Level] = list(filter(_real, data.changes.bids))
+    asks: list[Level] = list(filter(_real, data.changes.asks))
+    first, last = data.sequenceStart, data.sequenceEnd
+    return BookDelta(wire=data.symbol, bids=bids, asks=asks, first=first, last=last, time=data.time)
 
 
 def _real(row: Level) -> bool:
@@ -574,6 +581,11 @@ class KucoinMarketStream(KucoinStream):
             except UNREADABLE:
                 pass  # the words stood elsewhere, or something is wrong: the careful way tells
         return super().receive(frame)
+
+    def read_alone(self, frame: str | bytes) -> list[Event]:
+        """A book update is told as one: only for the sake of a snapshot inside its numbers it is taken apart."""
+        found = self.receive(frame)
+        return [delta(_update(frame).data)] if len(found) > 1 and isinstance(found[0], BookDelta) else found
 
     def message(self, envelope: Envelope, frame: str | bytes) -> list[Event]:
         """By topic."""

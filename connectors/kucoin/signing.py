@@ -251,6 +251,6 @@ def refusal(
         reset = (headers or {}).get("gw-ratelimit-reset", "")
         after = int(reset) / 1000 if reset.isdigit() else None
         return RateLimited(text, code=code, status=status, retry_after=after)
-    if kind is None and status == 503:
+    if kind is None and status is not None and status >= 500:
         kind = OutcomeUnknown
     return (kind or Refused)(text, code=code, status=status)

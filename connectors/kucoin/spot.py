@@ -358,6 +358,12 @@ class SpotTrading(Trading):
         """GET /api/v1/hf/fills, newest first, page by page; a window with a start is read to its end."""
         found: list[Fill] = []
         last = ""
+
+        def read(data: Any) -> list[Fill]:
+            nonlocal last
+            last = str(data["lastId"])
+            return [fill_row(row) for row in data["items"]]
+
         while True:
             params = [("symbol", instrument.wire)]
             if page.start is not None:
@@ -367,12 +373,10 @@ class SpotTrading(Trading):
             params.append(("limit", str(FILLS_A_PAGE)))
             if last:
                 params.append(("lastId", last))
-            data: Any = yield signed("GET", "/api/v1/hf/fills", Cost(SPOT, 2), dict, *params)
-            rows = data["items"]
-            found += [fill_row(row) for row in rows]
+            rows: list[Fill] = yield signed("GET", "/api/v1/hf/fills", Cost(SPOT, 2), read, *params)
+            found += rows
             if len(rows) < FILLS_A_PAGE or (page.start is None and len(found) >= page.limit):
                 break
-            last = str(data["lastId"])
         found.reverse()
         found.sort(key=lambda fill: fill.time)
         return page.beyond(found) if page.start is not None else found[-page.limit :]
@@ -416,7 +420,9 @@ def _cancel(order: OrderRef, *, mine: bool = False) -> Call:
     tail = f"client-order/{order.client_id}" if mine else order.venue_id
 
     def read(data: Any) -> OrderUpdate:
-        return OrderUpdate(wire=order.instrument.wire, venue_id=order.venue_id, client_id=order.client_id)
+        told = data if isinstance(data, dict) else {}
+        number, name = told.get("orderId") or order.venue_id, told.get("clientOid") or order.client_id
+        return OrderUpdate(wire=order.instrument.wire, venue_id=str(number), client_id=str(name))
 
     symbol = ("symbol", order.instrument.wire)
     return signed("DELETE", f"/api/v1/hf/orders/{tail}", Cost(SPOT, 1), read, symbol, effect=Effect.CANCEL)
@@ -439,10 +445,14 @@ def _stops(*params: tuple[str, str]) -> Flow[list[OrderUpdate]]:
     """Stop orders that wait, all pages."""
     found: list[OrderUpdate] = []
     page, pages = 1, 1
+
+    def read(body: Any) -> list[OrderUpdate]:
+        nonlocal pages
+        pages = int(body.get("totalPage") or 0)
+        return [stop_row(row) for row in body["items"] if row.get("status") in (None, "NEW")]
+
     while page <= pages:
         turn = (("currentPage", str(page)),) if page > 1 else ()
-        body: Any = yield signed("GET", "/api/v1/stop-order", Cost(SPOT, 8), dict, *params, *turn)
-        found += [stop_row(row) for row in body["items"] if row.get("status") in (None, "NEW")]
-        pages = int(body.get("totalPage") or 0)
+        found += yield signed("GET", "/api/v1/stop-order", Cost(SPOT, 8), read, *params, *turn)
         page += 1
     return found

@@ -96,7 +96,6 @@ OTHERWISE: dict[tuple[str, str], tuple[str, str]] = {
         )
     },
     ("kucoin", "rest.open_orders spot 38"): ("unknown", "plain orders; stop orders are asked for last"),
-    ("kucoin", "rest.open_orders perp 91"): ("control", "one page of two lists"),
     ("kucoin", "ws.error perp 128"): ("control", "the socket is about to be closed"),
     **{
         ("kucoin", f"{kind} {number}"): (
@@ -289,6 +288,42 @@ def test_what_only_our_stand_ins_said_is_not_told() -> None:
     amended = {"error": [], "result": {"amend_id": "TJSMEH-AA67V-YUSQ6O"}}
     (event,) = told("kraken", amended, http="/0/private/AmendOrder")
     assert not {"price", "amount", "id"} & set(event)
+
+
+ORDER = {
+    "id": "67", "clientOid": "c", "symbol": "BTC-USDT", "type": "limit", "side": "buy", "price": "2", "size": "1",
+    "dealSize": "0", "dealFunds": "0", "active": True, "cancelExist": False, "createdAt": 1, "lastUpdatedAt": 2,
+}  # fmt: skip
+LOTS = {"id": "23", "symbol": "XBTUSDTM", "type": "limit", "side": "buy", "price": "2", "size": 1, "isActive": True}
+IMAGE = {"sequence": "7", "time": 5, "bids": [["1", "2"]], "asks": [["3", "4"]]}
+BULLET = {"token": "t", "instanceServers": [{"endpoint": "wss://x/", "pingInterval": 18000, "pingTimeout": 10000}]}
+LOT_IMAGE = {"sequence": 7, "symbol": "XBTUSDM", "ts": 5, "bids": [[1, 2]], "asks": [[3, 4]]}
+
+
+@pytest.mark.parametrize(
+    ("market", "address", "data", "expected"),
+    [
+        ("spot", "GET /api/v1/hf/orders/67?symbol=BTC-USDT", ORDER, {"kind": "order", "id": "67", "symbol": "BTC-USDT"}),
+        ("spot", "/api/v1/hf/orders/client-order/c?symbol=BTC-USDT", ORDER, {"kind": "order", "client_id": "c"}),
+        ("spot", "DELETE /api/v1/hf/orders/67?symbol=BTC-USDT", {"orderId": "67"}, {"kind": "order", "id": "67"}),
+        ("spot", "DELETE /api/v1/hf/orders/cancelAll", {"succeedSymbols": ["A"], "failedSymbols": []}, {"kind": "control"}),
+        ("spot", "POST /api/v1/hf/orders/alter", {"newOrderId": "68", "clientOid": "c"}, {"kind": "order", "id": "68"}),
+        ("spot", "/api/v1/market/orderbook/level2_20?symbol=BTC-USDT", IMAGE, {"kind": "book_snapshot", "depth": 20}),
+        ("spot", "/api/v1/market/orderbook/level2_100?symbol=BTC-USDT", IMAGE, {"symbol": "BTC-USDT", "depth": 100}),
+        ("spot", "POST /api/v1/bullet-public", BULLET, {"kind": "control"}),
+        ("perp", "/api/v1/level2/depth20?symbol=XBTUSDM", LOT_IMAGE, {"kind": "book_snapshot", "depth": 20}),
+        ("perp", "/api/v1/level2/snapshot", LOT_IMAGE, {"kind": "book_snapshot", "symbol": "BTC-USD", "id": 7}),
+        ("perp", "/api/v1/orders?status=active", {"totalPage": 3, "items": [LOTS]}, {"kind": "order", "id": "23"}),
+        ("perp", "/api/v1/stopOrders", {"totalPage": 3, "items": [LOTS]}, {"kind": "order", "id": "23"}),
+        ("perp", "DELETE /api/v1/orders/23", {"cancelledOrderIds": ["23"]}, {"kind": "order", "id": "23"}),
+    ],
+)  # fmt: skip
+def test_a_body_is_read_by_whichever_request_has_its_address(
+    market: str, address: str, data: Any, expected: dict[str, Any]
+) -> None:
+    line = {"frame": json.dumps({"code": "200000", "data": data}), "http": address}
+    (event,) = json.loads(decode_line(load("kucoin"), json.dumps(line), 1, Market(market)))["events"]
+    assert {name: event.get(name) for name in expected} == expected
 
 
 def test_a_request_is_not_taken_for_a_refusal() -> None:

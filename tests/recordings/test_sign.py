@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +23,6 @@ REFUSED = [
     ("coinbase", "'gtd' is not a valid TimeInForce"),
     ("kraken", "no operation is called 'cancel_batch'"),
     ("kraken", "no operation is called 'place_batch'"),
-    ("kucoin", "this needs an API key"),
     ("kucoin", "unified accounts are not traded on"),
 ]
 # (venue, vector): another request than its maker's, and why.
@@ -46,6 +48,20 @@ def test_a_vectors_call_becomes_its_request(slug: str, entry: dict[str, Any]) ->
     ours, theirs = urlsplit(answer["url"]), urlsplit(entry["expect"]["url"])
     assert answer["method"] == entry["expect"]["method"]
     assert (ours.scheme, ours.netloc, ours.path) == (theirs.scheme, theirs.netloc, theirs.path)
+
+
+def test_a_documented_example_is_signed_with_no_more_than_it_names() -> None:
+    """given the text that is signed and a secret without its key, then the body is found in it, and no header is made up."""
+    text = '5POST/api/v1/x?a=1{"currency":"BTC"}'
+    call = {"op": "raw", "method": "POST", "path": "/api/v1/x?a=1", "prehash": text}
+    entry = {"call": call, "credentials": {"key": None, "secret": "s", "passphrase": None}, "timestamp_ms": 5}
+    answer = json.loads(sign_line(load("kucoin"), json.dumps(entry), 1))
+    assert answer["body"] == '{"currency":"BTC"}'
+    signature = base64.b64encode(hmac.new(b"s", text.encode(), hashlib.sha256).digest()).decode()
+    assert answer["headers"]["KC-API-SIGN"] == signature
+    assert not {"KC-API-KEY", "KC-API-PASSPHRASE"} & answer["headers"].keys()
+    without = json.loads(sign_line(load("kucoin"), json.dumps(entry | {"credentials": {"key": "k"}}), 1))
+    assert "secret" in without["error"]
 
 
 def test_what_a_call_says_is_sent() -> None:

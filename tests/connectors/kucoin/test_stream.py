@@ -220,6 +220,18 @@ def test_times_are_told_apart_by_their_size(time: int, expected: int) -> None:
     assert ms(time) == expected
 
 
+def test_a_lone_book_update_is_told_as_the_one_that_it_is() -> None:
+    changes = {"asks": [["11", "1", "8"], ["0", "0", "7"]], "bids": [["10", "2", "9"], ["9", "0", "6"]]}
+    row = {"changes": changes, "sequenceStart": 6, "sequenceEnd": 9, "symbol": "BTC-USDT", "time": 5}
+    frame = message("/market/level2:BTC-USDT", "trade.l2update", row)
+    assert len(spot().receive(frame)) > 1
+    (told,) = spot().read_alone(frame)
+    assert isinstance(told, BookDelta)
+    assert (told.first, told.last, told.time) == (6, 9, 5)
+    assert [(level.price, level.size) for level in told.asks] == [(11, 1)]
+    assert [(level.price, level.size) for level in told.bids] == [(10, 2), (9, 0)]
+
+
 # Private events
 
 

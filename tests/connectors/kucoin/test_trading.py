@@ -167,6 +167,9 @@ def test_the_pool_says_when_it_is_full_again() -> None:
         (Answer(502, b"<html>Bad Gateway</html>"), OutcomeUnknown),
         (error("500000", "Internal Server Error", 500), OutcomeUnknown),
         (Answer(503, b'{"code":"999999","msg":"?"}'), OutcomeUnknown),
+        (error("999999", "something new", 500), OutcomeUnknown),  # a code that nobody knows proves nothing there
+        (error("999999", "something new", 502), OutcomeUnknown),
+        (error("999999", "something new", 400), Refused),
         (Answer(500, b'{"code":"200000","data":{}}'), OutcomeUnknown),
         (Answer(403, b"denied"), PermissionDenied),
     ],
@@ -250,6 +253,13 @@ def test_two_symbols_never_come_to_one_name() -> None:
     found.reverse()
     again = listed(row(symbol="BSV-USDT", baseCurrency="BSV"), row(symbol="BCHSV-USDT", baseCurrency="BSV"))
     assert [(each.symbol, each.wire) for each in again] == [("BSV-USDT", "BSV-USDT"), ("BCHSV-USDT", "BCHSV-USDT")]
+
+
+def test_a_buyer_pays_the_fee_in_quote_too() -> None:
+    """given the asset that a row names for fees, then what an order needs and costs is reckoned in it."""
+    raw = row()
+    assert raw["feeCurrency"] == raw["quoteCurrency"]
+    assert VENUE.family("spot").capabilities.fee_in_quote
 
 
 def test_what_does_not_trade_yet_is_closed() -> None:
@@ -383,6 +393,45 @@ def test_a_stop_that_has_triggered_is_cancelled_as_the_order_that_it_became() ->
     assert drive.paths[-1] == "DELETE /api/v1/hf/orders/client-order/mine"
 
 
+def test_the_answer_to_a_cancel_names_the_order() -> None:
+    for trading, told, names in (
+        (SPOT, {"orderId": "67"}, ("67", "")),
+        (SPOT, {"clientOid": "mine"}, ("", "mine")),
+        (FUTURES, {"cancelledOrderIds": ["23"]}, ("23", "")),
+        (FUTURES, {"clientOid": "mine"}, ("", "mine")),
+        (FUTURES, None, ("", "")),
+    ):
+        update = Drive(trading.cancel(ref(), {})).answered(answer(told)).result
+        assert (update.venue_id, update.client_id) == names
+
+
+def test_both_lists_of_open_contracts_orders_are_read_to_their_last_page() -> None:
+    def page(total: int, *numbers: str) -> Answer:
+        rows = [
+            {
+                "id": number,
+                "symbol": "XBTUSDTM",
+                "side": "buy",
+                "type": "limit",
+                "price": "1",
+                "size": 1,
+                "isActive": True,
+            }
+            for number in numbers
+        ]
+        return answer({"totalPage": total, "items": rows})
+
+    drive = Drive(FUTURES.open_orders(XBT, {}))
+    for found in (page(2, "1", "2"), page(2, "3"), page(1, "4")):
+        drive.answered(found)
+    assert [(call.path, dict(call.params).get("currentPage")) for call in drive.calls] == [
+        ("/api/v1/orders", None),
+        ("/api/v1/orders", "2"),
+        ("/api/v1/stopOrders", None),
+    ]
+    assert [row.venue_id for row in drive.result] == ["1", "2", "3", "4"]
+
+
 def test_orders_are_looked_up_by_our_own_id_since_the_venues_may_change() -> None:
     drive = Drive(SPOT.order(ref(venue_id="old", client_id="mine"), {}))
     assert drive.paths == ["GET /api/v1/hf/orders/client-order/mine"]
@@ -499,7 +548,7 @@ def test_an_account_that_does_not_know_the_question_is_classic() -> None:
 def test_a_key_for_one_product_leaves_the_other_absent() -> None:
     with pytest.raises(NoSuchAccount, match="Futures"):
         login(FUTURES, {"selfAccountMode": "CLASSIC"}, {**KEY, "permission": "General,Spot"})
-    reads = login(FUTURES, {"selfAccountMode": "CLASSIC"}, {**KEY, "permission": "General"}, [])
+    reads = login(FUTURES, {"selfAccountMode": "CLASSIC"}, {**KEY, "permission": "General"}, [], [])
     assert reads.result["key"].can_trade is False
 
 
@@ -512,7 +561,27 @@ def test_what_a_key_is_told_with() -> None:
 
 def test_hedge_mode_is_seen_at_login() -> None:
     rows = [{"positionSide": "LONG", "currentQty": 5}]
-    assert login(FUTURES, {"selfAccountMode": "CLASSIC"}, KEY, rows).result["hedge"] is True
+    assert login(FUTURES, {"selfAccountMode": "CLASSIC"}, KEY, rows, []).result["hedge"] is True
+
+
+def test_every_currency_that_a_contract_settles_in_is_asked_for() -> None:
+    listed = [{"settleCurrency": name} for name in ("USDT", "ETH", "XBT", "ETH")]
+    facts = login(FUTURES, {"selfAccountMode": "CLASSIC"}, KEY, [], listed).result
+    drive = Drive(FUTURES.balances(facts))
+    for currency in ("USDT", "USDC", "XBT", "ETH"):
+        assert dict(drive.calls[-1].params) == {"currency": currency}
+        drive.answered(
+            answer(
+                {
+                    "currency": currency,
+                    "accountEquity": 3,
+                    "unrealisedPNL": 1,
+                    "positionMargin": 0.5,
+                    "availableBalance": 2.5,
+                }
+            )
+        )
+    assert [(row.asset, row.total) for row in drive.result] == [("USDT", 2), ("USDC", 2), ("BTC", 2), ("ETH", 2)]
 
 
 def test_status_of_orders_that_are_over() -> None:
