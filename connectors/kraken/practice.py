@@ -11,8 +11,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 
-import msgspec
-
+from connectors.contract import UNREADABLE
 from connectors.kraken.practice_keys import Gate, made_key
 from connectors.kraken.practice_orders import RULES, KrakenError, Orders
 from connectors.kraken.practice_pairs import PAIRS
@@ -82,7 +81,7 @@ class KrakenPractice(VenuePractice):
                 raise KrakenError("EGeneral:Unknown method")
         except KrakenError as error:
             return json_answer({"error": [str(error)]})
-        except (ValueError, TypeError, ArithmeticError, msgspec.DecodeError):
+        except UNREADABLE:  # of a shape that is not documented
             return json_answer({"error": ["EGeneral:Invalid arguments"]})
         return json_answer({"error": [], "result": result}, acted=acted)
 

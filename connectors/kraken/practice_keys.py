@@ -61,7 +61,7 @@ class Gate:
             raise KrakenError("EGeneral:Temporary lockout")
         as_json = request.headers.get("content-type", "").startswith("application/json")
         fields: Params = (
-            msgspec.json.decode(request.body)
+            msgspec.json.decode(request.body, type=dict[str, Any])
             if as_json
             else {name: values[-1] for name, values in parse_qs(request.body.decode(), keep_blank_values=True).items()}
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import structs
 
 from connectors.kraken.practice_pairs import PAIRS, Pair, asset_id, cost, size
-from connectors.model import EndReason, OrderKind, OrderStatus, Side, TimeInForce
+from connectors.model import EndReason, InstrumentStatus, OrderKind, OrderStatus, Side, TimeInForce
 from connectors.practice.exchange import Exchange
 from connectors.practice.terms import AccountRules, Execution, NewOrder, Order, Refusal, RefusalKind, SelfTrade, Wallet
 
@@ -58,6 +58,16 @@ _WORDS = {
 RULES = AccountRules(
     max_open_orders=80, recorded=frozenset({RefusalKind.FOK, RefusalKind.POST_ONLY, RefusalKind.NO_LIQUIDITY})
 )
+_MODES = {
+    InstrumentStatus.TRADING: "online",
+    InstrumentStatus.CANCEL_ONLY: "cancel_only",
+    InstrumentStatus.CLOSED: "maintenance",
+}
+_SELF_TRADE = {
+    "cancel-newest": SelfTrade.CANCEL_NEWEST,
+    "cancel-oldest": SelfTrade.CANCEL_OLDEST,
+    "cancel-both": SelfTrade.CANCEL_BOTH,
+}
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
@@ -100,6 +110,8 @@ class Wish:
     client_id: str = ""
     stp: str = ""
     deadline: str = ""
+    expires: int | None = None  # ms, of good till date
+    userref: int = 0
     validate: bool = False
 
 
@@ -112,6 +124,14 @@ def number(text: str, name: str) -> Decimal:
     if not value.is_finite() or value < 0:
         raise KrakenError(f"EGeneral:Invalid arguments:{name}")
     return value
+
+
+def moment(text: str, name: str) -> int:
+    """ms of an RFC 3339 time. Raises KrakenError."""
+    try:
+        return round(datetime.fromisoformat(text).timestamp() * 1000)
+    except ValueError:
+        raise KrakenError(f"EGeneral:Invalid arguments:{name}") from None
 
 
 def iso(ms: int) -> str:
@@ -152,6 +172,8 @@ class Orders:
         self._ids: dict[str, int] = {}
         self._shapes: dict[int, tuple[str, Decimal | None]] = {}  # order type and trigger as asked for
         self._next: tuple[str, Decimal | None] = ("limit", None)
+        self._refs: dict[int, int] = {}  # what the client calls a group of its orders
+        self._next_ref = 0
         self._limiters: dict[tuple[str, str], Leak] = {}
         self._switches: dict[str, int] = {}
 
@@ -167,6 +189,10 @@ class Orders:
     def pairs(self, names: str) -> list[Pair]:
         """Pairs by names with commas between them, all where there is none. Raises KrakenError."""
         return [self.pair(name) for name in names.split(",")] if names else list(self.by_key.values())
+
+    def mode(self, pair: Pair) -> str:
+        """What a pair takes now, in the venue's word."""
+        return _MODES[self.exchange.status(pair.key)]
 
     def txid(self, order_id: int) -> str:
         """The order's id on the wire."""
@@ -186,6 +212,14 @@ class Orders:
         """Type and trigger as they were asked for: a stop that had to start at once is still shown as a stop."""
         return self._shapes.setdefault(order.id, self._next)
 
+    def userref(self, order: Order) -> int:
+        """The client's number for a group of orders, 0 for none."""
+        return self._refs.setdefault(order.id, self._next_ref)
+
+    def grouped(self, account: str, userref: int) -> list[Order]:
+        """Open orders of a group."""
+        return [row for row in self.exchange.open_orders(account) if userref and self.userref(row) == userref]
+
     # what costs the engine
 
     def _engine(self, account: str, pair: Pair, weight: float) -> None:
@@ -204,10 +238,13 @@ class Orders:
         pair = self.pair(wish.pair)
         self._check_deadline(wish.deadline)
         self._engine(account, pair, 1)
+        return self._placed(account, pair, wish)
+
+    def _placed(self, account: str, pair: Pair, wish: Wish) -> Order | None:
         request = self._request(pair, wish)
         if not client_id_fits(wish.client_id):
             raise KrakenError("EGeneral:Invalid arguments")
-        self._next = (wish.kind, request.trigger)
+        self._next, self._next_ref = (wish.kind, request.trigger), wish.userref
         try:
             try:
                 self.exchange.test(account, request)
@@ -219,9 +256,12 @@ class Orders:
             if wish.validate:
                 return None
             order = self.exchange.place(account, request)
+            self.shape(order)
+            self.userref(order)
         except Refusal as refusal:
             raise self._refused(refusal) from None
-        self.shape(order)
+        finally:
+            self._next_ref = 0
         return order
 
     def _request(self, pair: Pair, wish: Wish) -> NewOrder:
@@ -230,8 +270,13 @@ class Orders:
         kind = KINDS.get(wish.kind)
         if kind is None:
             raise KrakenError("EGeneral:Invalid arguments:ordertype")
-        if wish.tif.lower() not in ("gtc", "ioc", "fok"):
+        tif = wish.tif.lower()
+        if tif not in ("gtc", "gtd", "ioc", "fok"):
             raise KrakenError("EGeneral:Invalid arguments:timeinforce")
+        if (tif == "gtd") is (wish.expires is None) or (wish.expires or self.now_ms + 1) <= self.now_ms:
+            raise KrakenError("EGeneral:Invalid arguments:expiretm")
+        if wish.stp and wish.stp.replace("_", "-") not in _SELF_TRADE:
+            raise KrakenError("EGeneral:Invalid arguments:stptype")
         if wish.cash and (kind is not OrderKind.MARKET or wish.side != "buy"):
             raise KrakenError("EGeneral:Invalid arguments:viqc option only available for market buy orders")
         if kind.has_price and not wish.price:
@@ -241,7 +286,6 @@ class Orders:
         amount = number(wish.volume, "volume") if wish.volume else None
         if amount is None and not wish.cash:
             raise KrakenError("EGeneral:Invalid arguments:volume")
-        rule = {"": None, "cancel-newest": SelfTrade.CANCEL_NEWEST, "cancel-oldest": SelfTrade.CANCEL_OLDEST}
         return NewOrder(
             key=pair.key,
             side=Side(wish.side),
@@ -250,22 +294,20 @@ class Orders:
             quote_amount=number(wish.cash, "volume") if wish.cash else None,
             price=number(wish.price, "price") if kind.has_price else None,
             trigger=number(wish.trigger, "price") if kind.has_trigger else None,
-            tif=TimeInForce(wish.tif.lower()),
+            tif=TimeInForce.GTC if tif == "gtd" else TimeInForce(tif),
             post_only=wish.post,
             client_id=wish.client_id,
-            self_trade=rule.get(wish.stp.replace("_", "-"), SelfTrade.CANCEL_BOTH),
+            expires=wish.expires,
+            self_trade=_SELF_TRADE.get(wish.stp.replace("_", "-")),
         )
 
     def _check_deadline(self, text: str) -> None:
         if not text:
             return
-        try:
-            moment = datetime.fromisoformat(text).timestamp() * 1000
-        except ValueError:
-            raise KrakenError("EGeneral:Invalid arguments:deadline") from None
-        if moment > self.now_ms + 60_000:
+        until = moment(text, "deadline")
+        if until > self.now_ms + 60_000:
             raise KrakenError("EGeneral:Invalid arguments:deadline")
-        if moment < self.now_ms:
+        if until < self.now_ms:
             raise KrakenError("EService:Deadline elapsed")
 
     def amend(self, account: str, order: Order, params: Mapping[str, Any]) -> Order:
@@ -287,6 +329,32 @@ class Orders:
         if trigger is not None:
             self._shapes[order.id] = (self.shape(order)[0], trigger)
         return changed
+
+    def edit(self, account: str, order: Order, changes: Mapping[str, str], *, validate: bool = False) -> Order | None:
+        """EditOrder and edit_order: `changes` of volume, price and trigger; the order is cancelled, a new one takes its place."""
+        pair = self.by_key[order.key]
+        self._engine(account, pair, 1 + self._age(order, ((5, 6), (10, 5), (15, 4), (45, 2), (90, 1))))
+        if order.status.is_final:
+            raise KrakenError("EOrder:Unknown order")
+        kind, trigger = self.shape(order)
+        wish = Wish(
+            pair=pair.wire,
+            side=order.side.value,
+            kind=kind,
+            volume=changes.get("volume") or format(order.remaining or Decimal(0), "f"),
+            price=changes.get("price") or (format(order.price, "f") if order.price is not None else ""),
+            trigger=changes.get("trigger") or (format(trigger, "f") if trigger is not None else ""),
+            tif=tif_of(order),
+            post=order.post_only,
+            expires=order.expires,
+            userref=self.userref(order),
+            validate=True,
+        )
+        self._placed(account, pair, wish)  # what is refused leaves the old order alone
+        if validate:
+            return None
+        self.exchange.cancel(account, order.id)
+        return self._placed(account, pair, replace(wish, validate=False))
 
     def cancel(self, account: str, order: Order) -> Order:
         """CancelOrder and cancel_order."""
@@ -331,11 +399,11 @@ class Orders:
         volume = order.amount if order.amount is not None else order.quote_amount
         row: dict[str, Any] = {
             "refid": None,
-            "userref": None,
+            "userref": self.userref(order) or None,
             "status": status_of(order),
             "opentm": order.created / 1000,
             "starttm": 0,
-            "expiretm": 0,
+            "expiretm": order.expires / 1000 if order.expires is not None else 0,
             "descr": {
                 "pair": pair.alt,
                 "type": order.side.value,
@@ -405,6 +473,11 @@ class Orders:
             for row in self.exchange.balances(account, Wallet.SPOT)
             if row.total or row.held
         }
+
+
+def tif_of(order: Order) -> str:
+    """GTC, IOC, FOK, or GTD for what ends at a time."""
+    return "GTD" if order.expires is not None else order.tif.upper()
 
 
 def status_of(order: Order) -> str:

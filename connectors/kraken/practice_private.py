@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from connectors.kraken.practice_orders import KrakenError, Wish, iso, made_id, reason_of
+from connectors.kraken.practice_orders import KrakenError, Wish, iso, made_id, moment, reason_of, tif_of
 from connectors.kraken.practice_pairs import size
 from connectors.kraken.practice_socket import Hub, Socket, exact, numbered, raw
 from connectors.model import OrderStatus
@@ -28,6 +28,18 @@ _FIELDS = {
         "validate", "cl_ord_id", "order_userref", "token",
     },
 }  # fmt: skip
+# What is not played here, with the values that ask for nothing: margin, relative prices, fees in base.
+_NOT_PLAYED: dict[str, tuple[Any, ...]] = {
+    "margin": (None, False),
+    "reduce_only": (None, False),
+    "limit_price_type": (None, "static"),
+    "fee_preference": (None, "quote"),
+}
+
+
+def _text(value: Any) -> str:
+    """A number as it came, without exponent."""
+    return "" if value is None else format(Decimal(str(value)), "f")
 
 
 class PrivateConnection(Socket):
@@ -48,9 +60,7 @@ class PrivateConnection(Socket):
     def closed(self) -> None:
         """Gone."""
         super().closed()
-        for end in self._ends:
-            end()
-        self._ends.clear()
+        self._hear_no_more()
 
     # subscriptions
 
@@ -66,8 +76,7 @@ class PrivateConnection(Socket):
             self.fail(method, str(error), number)
             return
         if method == "unsubscribe":
-            self._watched.pop(channel, None)
-            self.done(method, {"channel": channel}, number)
+            self._unsubscribe(channel, number)
             return
         if not self._watched:
             self._ends.append(self.hub.exchange.watch_account(self._hear, account))
@@ -86,6 +95,19 @@ class PrivateConnection(Socket):
         if orders:
             rows += [self._full_row(order, "new") for order in self.hub.exchange.open_orders(account)]
         self._tell(channel, "snapshot", rows)
+
+    def _unsubscribe(self, channel: str, number: Any) -> None:
+        if self._watched.pop(channel, None) is None:
+            self.fail("unsubscribe", "Subscription Not Found", number)
+            return
+        if not self._watched:
+            self._hear_no_more()
+        self.done("unsubscribe", {"channel": channel}, number)
+
+    def _hear_no_more(self) -> None:
+        for end in self._ends:
+            end()
+        self._ends.clear()
 
     def _tell(self, channel: str, kind: str, rows: list[Any]) -> None:
         self._sequence[channel] += 1
@@ -137,7 +159,8 @@ class PrivateConnection(Socket):
 
     def _rows(self, event: OrderChanged) -> list[Any]:
         order = event.order
-        sparse = {"timestamp": iso(order.updated), "order_userref": 0, "order_id": self.hub.orders.txid(order.id)}
+        sparse = {"timestamp": iso(order.updated), "order_userref": self.hub.orders.userref(order)}
+        sparse["order_id"] = self.hub.orders.txid(order.id)
         _, trigger = self.hub.orders.shape(order)
         match event.what:
             case Happening.ACCEPTED:
@@ -199,11 +222,11 @@ class PrivateConnection(Socket):
         status = "pending_new" if what == "pending_new" else "partially_filled" if order.filled else "new"
         row |= {
             "cum_cost": exact(order.filled_value if what == "new" else Decimal(0)),
-            "time_in_force": order.tif.upper(),
+            "time_in_force": tif_of(order),
             "exec_type": what,
             "side": order.side.value,
             "order_type": kind,
-            "order_userref": 0,
+            "order_userref": self.hub.orders.userref(order),
             "limit_price_type": "static",
             "stop_price": raw(pair.price(trigger)),
             "limit_price": raw(pair.price(order.price)),
@@ -244,7 +267,7 @@ class PrivateConnection(Socket):
         named = {"cl_ord_id": order.client_id} if order.client_id else {}
         return {
             "order_id": self.hub.orders.txid(fill.order_id),
-            "order_userref": 0,
+            "order_userref": self.hub.orders.userref(order),
             **named,
             "exec_id": self.hub.orders.trade_id(fill),
             "exec_type": "trade",
@@ -267,6 +290,7 @@ class PrivateConnection(Socket):
         methods = {
             "add_order": self._add_order,
             "amend_order": self._amend_order,
+            "edit_order": self._edit_order,
             "cancel_order": self._cancel_order,
             "cancel_all": self._cancel_all,
             "cancel_all_orders_after": self._cancel_after,
@@ -291,12 +315,17 @@ class PrivateConnection(Socket):
 
     def _wish(self, params: Mapping[str, Any]) -> Wish:
         triggers = params.get("triggers") or {}
-
-        def text(value: Any) -> str:
-            return "" if value is None else format(Decimal(str(value)), "f")
-
+        for name, plain in _NOT_PLAYED.items():
+            if params.get(name) not in plain:
+                raise KrakenError(f"EGeneral:Invalid arguments:{name}")
+        if triggers.get("price_type") not in (None, "static"):
+            raise KrakenError("EGeneral:Invalid arguments:price_type")
+        pair = self.hub.orders.pair(str(params.get("symbol", "")))
+        if pair.wire != params.get("symbol"):  # names of REST and of v1
+            raise KrakenError("EQuery:Unknown asset pair")
+        text, until = _text, str(params.get("expire_time") or "")
         return Wish(
-            pair=str(params.get("symbol", "")),
+            pair=pair.wire,
             side=str(params.get("side", "")),
             kind=str(params.get("order_type", "")),
             volume=text(params.get("order_qty")),
@@ -308,6 +337,8 @@ class PrivateConnection(Socket):
             client_id=str(params.get("cl_ord_id") or ""),
             stp=str(params.get("stp_type") or ""),
             deadline=str(params.get("deadline") or ""),
+            expires=moment(until, "expire_time") if until else None,
+            userref=int(params.get("order_userref") or 0),
             validate=bool(params.get("validate")),
         )
 
@@ -315,19 +346,26 @@ class PrivateConnection(Socket):
         order = self.hub.orders.place(account, self._wish(params))
         if order is None:
             return {}
-        named = {"cl_ord_id": order.client_id} if order.client_id else {}
+        named: dict[str, Any] = {"cl_ord_id": order.client_id} if order.client_id else {}
+        if group := self.hub.orders.userref(order):
+            named["order_userref"] = group
         return {"order_id": self.hub.orders.txid(order.id), **named}
 
     def _add_order(self, account: str, params: Mapping[str, Any], number: Any) -> None:
         self.done("add_order", self._placed(account, params), number)
 
     def _batch_add(self, account: str, params: Mapping[str, Any], number: Any) -> None:
-        found = []
-        for one in params.get("orders") or ():
+        listed = params.get("orders")
+        if not isinstance(listed, list) or not 2 <= len(listed) <= 15:
+            raise KrakenError("EGeneral:Invalid arguments:orders")
+        shared = {name: params[name] for name in ("symbol", "deadline", "validate") if name in params}
+        found: list[Any] = []
+        for one in listed:
+            named = {"cl_ord_id": one["cl_ord_id"]} if one.get("cl_ord_id") else {}
             try:
-                found.append({**self._placed(account, {"symbol": params.get("symbol"), **one}), "success": True})
+                found.append({**self._placed(account, {**one, **shared}), "success": True})
             except KrakenError as error:
-                found.append({"success": False, "error": str(error)})
+                found.append({**named, "success": False, "error": str(error)})
         self.done("batch_add", {"orders": found}, number)
 
     def _find(self, account: str, params: Mapping[str, Any]) -> Order:
@@ -340,10 +378,25 @@ class PrivateConnection(Socket):
         result = {"amend_id": self.hub.amend_id(changed), "order_id": self.hub.orders.txid(changed.id)}
         self.done("amend_order", result, number)
 
+    def _edit_order(self, account: str, params: Mapping[str, Any], number: Any) -> None:
+        order = self._find(account, params)
+        triggers = params.get("triggers") or {}
+        told = {"volume": params.get("order_qty"), "price": params.get("limit_price"), "trigger": triggers.get("price")}
+        changes = {name: _text(value) for name, value in told.items() if value is not None}
+        placed = self.hub.orders.edit(account, order, changes, validate=bool(params.get("validate")))
+        new = {"order_id": self.hub.orders.txid(placed.id)} if placed is not None else {}
+        self.done("edit_order", {**new, "original_order_id": self.hub.orders.txid(order.id)}, number)
+
     def _cancel_order(self, account: str, params: Mapping[str, Any], number: Any) -> None:
         """As many answers as ids."""
-        names = [("order_id", name) for name in params.get("order_id") or ()]
-        names += [("cl_ord_id", name) for name in params.get("cl_ord_id") or ()]
+        lists = {name: params.get(name) or [] for name in ("order_id", "cl_ord_id", "order_userref")}
+        if not any(lists.values()) or not all(isinstance(names, list) for names in lists.values()):
+            raise KrakenError("EGeneral:Invalid arguments")
+        groups = [self.hub.orders.grouped(account, int(group)) for group in lists.pop("order_userref")]
+        names = [(field, name) for field, names in lists.items() for name in names]
+        names += [("order_id", self.hub.orders.txid(order.id)) for group in groups for order in group]
+        if not names:
+            raise KrakenError("EOrder:Unknown order")
         for field_name, name in names:
             try:
                 order = self.hub.orders.cancel(account, self._find(account, {field_name: name}))
@@ -360,7 +413,11 @@ class PrivateConnection(Socket):
         self.done("cancel_all_orders_after", self.hub.orders.cancel_after(account, str(params.get("timeout"))), number)
 
     def _batch_cancel(self, account: str, params: Mapping[str, Any], number: Any) -> None:
-        count = self.hub.cancel_many(account, [str(name) for name in params.get("orders") or ()])
+        lists = [params.get("orders") or [], params.get("cl_ord_id") or []]
+        names = [str(name) for names in lists if isinstance(names, list) for name in names]
+        if not 1 <= len(names) <= 50:
+            raise KrakenError("EGeneral:Invalid arguments:orders")
+        count = self.hub.cancel_many(account, names)
         self.say(
             {
                 "method": "batch_cancel",

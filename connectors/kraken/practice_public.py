@@ -7,8 +7,7 @@ from typing import Any
 
 from connectors.kraken.practice_orders import iso
 from connectors.kraken.practice_pairs import Pair
-from connectors.kraken.practice_socket import Hub, Socket, data_frame, trade_row
-from connectors.model import InstrumentStatus
+from connectors.kraken.practice_socket import Hub, Socket, data_frame, raw, trade_row
 
 DEPTHS = (10, 25, 100, 500, 1000)
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
@@ -19,12 +18,25 @@ class PublicConnection(Socket):
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub, private=False)
+        self._modes: dict[str, str] | None = None  # of the pairs as they were told, while they are listened to
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether anything is."""
+        return self._modes is not None or super().subscribed
+
+    def tick(self, now_ms: int) -> None:
+        """Pairs whose mode changed, too."""
+        super().tick(now_ms)
+        if self._modes is not None and (moved := self._modes.items() ^ (now := self._all_modes()).items()):
+            wires, self._modes = {wire for wire, _ in moved}, now
+            rows = [self._instrument(pair) for pair in self.hub.orders.by_key.values() if pair.wire in wires]
+            self.out.append(data_frame("instrument", "update", {"assets": [], "pairs": rows}))
 
     def _subscription(self, method: str, params: Mapping[str, Any], number: Any) -> None:
         channel = params.get("channel")
         if channel == "instrument":
-            self.done(method, {"channel": "instrument", "snapshot": True}, number)
-            self.say({"channel": "instrument", "type": "snapshot", "data": self._instruments()})
+            self._listing(method, params, number)
             return
         if channel not in ("book", "trade", "ticker", "ohlc"):
             self.fail(
@@ -37,7 +49,11 @@ class PublicConnection(Socket):
         if channel == "ohlc" and params.get("interval", 1) not in INTERVALS:
             self.fail(method, "Subscription ohlc interval not supported", number)
             return
-        for symbol in params.get("symbol") or ():
+        symbols = params.get("symbol")
+        if not symbols or not isinstance(symbols, list):
+            self.fail(method, "EGeneral:Invalid arguments:symbol", number)
+            return
+        for symbol in symbols:
             pair = self.hub.orders.by_name.get(symbol)
             if pair is None or pair.wire != symbol:
                 self.fail(method, f"Currency pair not supported {symbol}", number, str(symbol))
@@ -106,30 +122,45 @@ class PublicConnection(Socket):
         else:
             self.fail("unsubscribe", "Subscription Not Found", number, wire)
 
-    def _instruments(self) -> Any:
+    def _listing(self, method: str, params: Mapping[str, Any], number: Any) -> None:
+        """All assets and pairs, then what changes."""
+        snapshot = bool(params.get("snapshot", True))
+        if method == "subscribe":
+            self._modes = self._all_modes()
+            self.done(method, {"channel": "instrument", "snapshot": snapshot}, number)
+            if snapshot:
+                self.out.append(data_frame("instrument", "snapshot", self._instruments()))
+        elif self._modes is None:
+            self.fail(method, "Subscription Not Found", number)
+        else:
+            self._modes = None
+            self.done(method, {"channel": "instrument"}, number)
+
+    def _all_modes(self) -> dict[str, str]:
+        return {pair.wire: self.hub.orders.mode(pair) for pair in self.hub.orders.by_key.values()}
+
+    def _instrument(self, pair: Pair) -> dict[str, Any]:
         """Here numbers come in exponent form."""
-        pairs = []
-        for pair in self.hub.orders.by_key.values():
-            listing, digits = pair.listing, pair.digits
-            online = self.hub.exchange.status(pair.key) is InstrumentStatus.TRADING
-            pairs.append(
-                {
-                    "symbol": pair.wire,
-                    "base": listing.base,
-                    "quote": listing.quote,
-                    "status": "online" if online else "cancel_only",
-                    "qty_precision": 8,
-                    "qty_increment": 1e-08,
-                    "price_precision": digits,
-                    "cost_precision": 5,
-                    "marginable": False,
-                    "has_index": True,
-                    "cost_min": float(listing.min_notional),
-                    "tick_size": float(listing.tick),
-                    "price_increment": float(listing.tick),
-                    "qty_min": float(listing.minimum),
-                }
-            )
+        listing, tick = pair.listing, raw(f"{float(pair.listing.tick)!r}")
+        return {
+            "symbol": pair.wire,
+            "base": listing.base,
+            "quote": listing.quote,
+            "status": self.hub.orders.mode(pair),
+            "qty_precision": 8,
+            "qty_increment": raw("1e-08"),
+            "price_precision": pair.digits,
+            "cost_precision": 5,
+            "marginable": False,
+            "has_index": True,
+            "cost_min": raw(f"{float(listing.min_notional)!r}"),
+            "tick_size": tick,
+            "price_increment": tick,
+            "qty_min": raw(f"{float(listing.minimum)!r}"),
+        }
+
+    def _instruments(self) -> Any:
+        pairs = [self._instrument(pair) for pair in self.hub.orders.by_key.values()]
         names = sorted({name for row in pairs for name in (row["base"], row["quote"])})
         assets = [{"id": name, "status": "enabled", "precision": 10, "precision_display": 5} for name in names]
         return {"assets": assets, "pairs": pairs}

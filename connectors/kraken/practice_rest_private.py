@@ -13,6 +13,12 @@ from connectors.kraken.practice_socket import Hub
 from connectors.practice.exchange import Exchange
 
 TOKEN_LIFE = 900
+# What is not played here, with the values that ask for nothing: margin, and orders that start later.
+_NOT_PLAYED = {
+    "leverage": ("", "none", "0", "1", "1:1"),
+    "reduce_only": ("", "false"),
+    "starttm": ("", "0", "+0"),
+}
 Params = Mapping[str, Any]
 
 
@@ -40,6 +46,7 @@ class PrivateRest:
             "AddOrder": (self._add, 0, True),
             "AddOrderBatch": (self._add_batch, 0, True),
             "AmendOrder": (self._amend, 0, True),
+            "EditOrder": (self._edit, 0, True),
             "CancelOrder": (self._cancel, 0, True),
             "CancelOrderBatch": (self._cancel_batch, 0, True),
             "CancelAll": (self._cancel_all, 0, True),
@@ -65,8 +72,11 @@ class PrivateRest:
         return {**zero, "eb": f"{total:.4f}", "tb": f"{total:.4f}", "e": f"{total:.4f}", "mf": f"{total:.4f}"}
 
     def _open_orders(self, account: str, params: Params) -> Any:
-        wanted = params.get("cl_ord_id")
-        found = [row for row in self.exchange.open_orders(account) if not wanted or row.client_id == wanted]
+        wanted, group = params.get("cl_ord_id"), params.get("userref")
+        found = (
+            self.exchange.open_orders(account) if not group else self.orders.grouped(account, _whole(group, "userref"))
+        )
+        found = [row for row in found if not wanted or row.client_id == wanted]
         return {"open": {self.orders.txid(row.id): self.orders.order_row(row) for row in found}}
 
     def _closed_orders(self, account: str, params: Params) -> Any:
@@ -142,6 +152,11 @@ class PrivateRest:
         flags = str(params.get("oflags") or "").split(",")
         if params.get("userref") and params.get("cl_ord_id"):
             raise KrakenError("EGeneral:Invalid arguments")
+        for name, plain in _NOT_PLAYED.items():
+            if str(params.get(name) or "").lower() not in plain:
+                raise KrakenError(f"EGeneral:Invalid arguments:{name}")
+        if "fcib" in flags:  # fees are in quote here
+            raise KrakenError("EGeneral:Invalid arguments:oflags")
         stop = kind.startswith(("stop-loss", "take-profit"))
         volume = str(params.get("volume", ""))
         return Wish(
@@ -157,8 +172,15 @@ class PrivateRest:
             client_id=str(params.get("cl_ord_id") or ""),
             stp=str(params.get("stptype") or ""),
             deadline=str(params.get("deadline") or ""),
+            expires=self._expiry(str(params.get("expiretm") or "0")),
+            userref=_whole(params.get("userref") or 0, "userref"),
             validate=str(params.get("validate", "")).lower() == "true",
         )
+
+    def _expiry(self, text: str) -> int | None:
+        """`expiretm`: +seconds from now, or a unix time; 0 for never."""
+        seconds = _whole(text.removeprefix("+"), "expiretm")
+        return (self.orders.now_ms if text.startswith("+") else 0) + seconds * 1000 if seconds else None
 
     def _add(self, account: str, params: Params) -> Any:
         wish = self._wish(params)
@@ -167,7 +189,7 @@ class PrivateRest:
             return {"descr": {"order": self.orders.sentence(order)}, "txid": [self.orders.txid(order.id)]}
         pair = self.orders.pair(wish.pair)
         volume = size(number(wish.volume or wish.cash, "volume"))
-        price = f"{wish.kind} {wish.price}".strip()
+        price = f"{wish.kind} {pair.price(number(wish.price, 'price'))}" if wish.price else wish.kind
         return {"descr": {"order": f"{wish.side} {volume} {pair.alt} @ {price}"}}
 
     def _add_batch(self, account: str, params: Params) -> Any:
@@ -193,18 +215,48 @@ class PrivateRest:
         changed = self.orders.amend(account, self._find(account, params), params)
         return {"amend_id": self.hub.amend_id(changed)}
 
+    def _edit(self, account: str, params: Params) -> Any:
+        order = self._find(account, params)
+        stop = self.orders.shape(order)[1] is not None
+        fields = {"volume": "volume", "price2" if stop else "price": "price", "price" if stop else "price2": "trigger"}
+        changes = {name: str(params[field]) for field, name in fields.items() if params.get(field)}
+        only_checked = str(params.get("validate", "")).lower() == "true"
+        placed = self.orders.edit(account, order, changes, validate=only_checked)
+        if placed is None:
+            return {"descr": {"order": self.orders.sentence(order)}}
+        return {
+            "status": "ok",
+            "txid": self.orders.txid(placed.id),
+            "originaltxid": self.orders.txid(order.id),
+            "orders_cancelled": 1,
+            "descr": {"order": self.orders.sentence(placed)},
+        }
+
     def _cancel(self, account: str, params: Params) -> Any:
-        self.orders.cancel(account, self._find(account, params))
-        return {"count": 1}
+        """`txid` may also be the number of a group."""
+        name = str(params.get("txid") or "")
+        group = self.orders.grouped(account, int(name)) if name.isdecimal() else []
+        for order in group or [self._find(account, params)]:
+            self.orders.cancel(account, order)
+        return {"count": len(group) or 1}
 
     def _cancel_batch(self, account: str, params: Params) -> Any:
-        names = [*(params.get("orders") or ()), *(params.get("cl_ord_ids") or ())]
+        lists = [params.get("orders") or [], params.get("cl_ord_ids") or []]
+        names = [str(name) for names in lists if isinstance(names, list) for name in names]
         if not 1 <= len(names) <= 50:
             raise KrakenError("EGeneral:Invalid arguments:orders")
         return {"count": self.hub.cancel_many(account, names)}
 
     def _cancel_all(self, account: str, params: Params) -> Any:
         return {"count": len(self.exchange.cancel_all(account))}
+
+
+def _whole(value: Any, name: str) -> int:
+    """A whole number. Raises KrakenError."""
+    try:
+        return int(str(value))
+    except ValueError:
+        raise KrakenError(f"EGeneral:Invalid arguments:{name}") from None
 
 
 def _exact(value: Decimal) -> str:

@@ -9,17 +9,13 @@ from typing import Any
 
 from connectors.kraken.practice_orders import KrakenError, Orders
 from connectors.kraken.practice_pairs import ASSETS, COST_DIGITS, LOT_DIGITS, Pair, size
-from connectors.model import InstrumentStatus, Side
+from connectors.model import Side
 from connectors.practice.exchange import Exchange
+from connectors.practice.terms import PublicTrade
 
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 MONDAY = 4 * 86_400_000
 _TIERS = ((0, "0.40", "0.25"), (10_000, "0.35", "0.20"), (50_000, "0.24", "0.14"), (100_000, "0.22", "0.12"))
-_MODES = {
-    InstrumentStatus.TRADING: "online",
-    InstrumentStatus.CANCEL_ONLY: "cancel_only",
-    InstrumentStatus.CLOSED: "maintenance",
-}
 Params = Mapping[str, Any]
 
 
@@ -56,6 +52,8 @@ class PublicRest:
 
     def _pairs(self, params: Params) -> Any:
         ids = {today: name for name, _, _, today in ASSETS}
+        if params.get("aclass_base", "currency") != "currency":
+            return {}  # no tokenised stocks here
         found = {}
         for pair in self.orders.pairs(params.get("pair", "")):
             listing = pair.listing
@@ -81,7 +79,7 @@ class PublicRest:
                 "ordermin": format(listing.minimum, "f"),
                 "costmin": format(listing.min_notional, "f"),
                 "tick_size": format(listing.tick, "f"),
-                "status": _MODES[self.exchange.status(pair.key)],
+                "status": self.orders.mode(pair),
                 "execution_venue": "international",
             }
         return found
@@ -147,8 +145,14 @@ class PublicRest:
 
     def _trades(self, params: Params) -> Any:
         pair, count = self.orders.pair(params.get("pair", "")), int(params.get("count", 1000))
-        since = int(params.get("since") or 0) // 1_000_000
-        found = [row for row in self.exchange.trades(pair.key, limit=min(count, 1000)) if row.time > since]
+        if not 1 <= count <= 1000:
+            raise KrakenError("EGeneral:Invalid arguments:count")
+        since = params.get("since")
+        found = self.exchange.trades(pair.key, limit=5000)
+        if since:  # forward from there, else the newest
+            after = int(since)
+            found = [row for row in found if _ns(row) > after][:count]
+        found = found[-count:]
         rows = [
             [
                 pair.price(row.price),
@@ -161,4 +165,10 @@ class PublicRest:
             ]
             for row in found
         ]
-        return {pair.name: rows, "last": str((found[-1].time if found else self.orders.now_ms) * 1_000_000)}
+        last = str(_ns(found[-1])) if found else since or str(self.orders.now_ms * 1_000_000)
+        return {pair.name: rows, "last": last}
+
+
+def _ns(trade: PublicTrade) -> int:
+    """When it was: trades of one millisecond follow each other by nanoseconds, so that a page can end between them."""
+    return trade.time * 1_000_000 + trade.id % 1_000_000

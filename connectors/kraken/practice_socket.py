@@ -114,14 +114,14 @@ class Hub:
         for pair in self.orders.by_key.values():
             self.publish_book(pair)
             live = self._live.setdefault(pair.key, _Live())
-            best = self.exchange.best(pair.key)
+            best = [level.price if level else None for level in self.exchange.best(pair.key)]
             moved, live.best = best != live.best, best
             trades, live.trades = live.trades, []
             if trades:
                 text = data_frame("trade", "update", [trade_row(pair, row) for row in trades])
                 self._send(lambda one, text=text, wire=pair.wire: text if wire in one.trades else "")
             if trades or moved:
-                self._publish_tickers(pair, trades=bool(trades))
+                self._publish_tickers(pair, {"trades"} if not moved else {"bbo", "trades"} if trades else {"bbo"})
             if trades:
                 self._publish_bars(pair)
 
@@ -134,8 +134,8 @@ class Hub:
         for depth, text in self.book(pair).advance(depths).items():
             self._send(lambda one, text=text, depth=depth: text if one.books.get(pair.wire) == depth else "")
 
-    def _publish_tickers(self, pair: Pair, *, trades: bool) -> None:
-        wanted = {"bbo", "trades"} if trades else {"bbo"}
+    def _publish_tickers(self, pair: Pair, wanted: set[str]) -> None:
+        """To those whose trigger it was."""
         if any(one.tickers.get(pair.wire) in wanted for one in self.connections):
             text = data_frame("ticker", "update", [self.ticker_row(pair)])
             self._send(lambda one: text if one.tickers.get(pair.wire) in wanted else "")
