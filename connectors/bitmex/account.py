@@ -90,6 +90,16 @@ class BitmexAccountStream(Stream):
         except UNREADABLE as error:
             return [Unknown(f"a private frame that does not fit ({type(error).__name__})", "")]
 
+    def read_alone(self, frame: str | bytes) -> list[Event]:
+        """Of an image of executions, too, what they were: nobody reads them elsewhere."""
+        try:
+            head = decode(frame)
+            if head.get("table") == "execution":
+                return self._executions({**head, "action": "insert"})
+        except UNREADABLE:
+            pass  # `receive` says what it is
+        return self.receive(frame)
+
     def _control(self, head: Any) -> list[Event]:
         request = head.get("request")
         login = isinstance(request, dict) and request.get("op") == "authKeyExpires"
@@ -144,7 +154,7 @@ class BitmexAccountStream(Stream):
             fill = rows.fill(row, self._units)
             if fill is not None:
                 found.append(fill)
-            elif row.get("execType") not in _EXECUTIONS:
+            if row.get("execType") not in _EXECUTIONS:
                 found.append(Unknown(f"execution of the type {row.get('execType')}", ""))
         return found or [Alive()]
 

@@ -44,6 +44,7 @@ _IGNORED = frozenset(
     | {"order", "execution", "position", "margin", "wallet", "transact", "privateNotifications"}
 )
 _KEYS = {"symbol", "id", "side"}
+_LEVEL_TABLES = ("orderBookL2", "orderBookL2_25")
 
 
 class _Row(Struct, gc=False):
@@ -198,10 +199,10 @@ class BitmexMarketStream(Stream):
             return [_unknown(frame, error)]
 
     def read_alone(self, frame: str | bytes) -> list[Event]:
-        """Rows of a book by themselves, where they name their price (since 2023 all do), and news of an instrument."""
+        """Rows of a book by themselves, where their price is told (since 2023 it always is), and news of an instrument."""
         try:
             head = _any(frame)
-            if head["table"] == "orderBookL2" and head["action"] != "partial":
+            if head["table"] in _LEVEL_TABLES and head["action"] != "partial":
                 return _lone_rows(_book_message(frame))
             if head["table"] == "instrument":
                 self._marks.update({row["symbol"]: {} for row in head["data"]})
@@ -220,7 +221,7 @@ class BitmexMarketStream(Stream):
         name = head.get("table")
         if name is None:
             return control(head, self._topics)
-        if name in ("orderBookL2", "orderBookL2_25"):
+        if name in _LEVEL_TABLES:
             return self._book(msgspec.convert(head, _BookMessage))
         if name == "quote":
             return [_top(row) for row in _quote_message(frame).data if not row.symbol.startswith(".")]
@@ -356,12 +357,19 @@ def _lone_rows(message: _BookMessage) -> list[Event]:
     found: dict[str, BookDelta] = {}
     for row in message.data:
         size = 0.0 if message.action == "delete" else row.size
-        if row.price is None or size is None or row.side not in ("Buy", "Sell"):
+        price = row.price if row.price is not None else _price_of_id(row)
+        if price is None or size is None or row.side not in ("Buy", "Sell"):
             return [Unknown("a level that is named by its id alone", "")]
         time = rows.when(row.timestamp) if row.timestamp else None
         delta = found.setdefault(row.symbol, BookDelta(wire=row.symbol, bids=[], asks=[], time=time))
-        (delta.bids if row.side == "Buy" else delta.asks).append(Level(row.price, size))
+        (delta.bids if row.side == "Buy" else delta.asks).append(Level(price, size))
     return list(found.values())
+
+
+def _price_of_id(row: _Row) -> float | None:
+    """What an id of XBTUSD said until 2023, when rows had no price: 8800000000 - id cents. Of other contracts the step is not known."""
+    cents = 8_800_000_000 - row.id
+    return cents / 100 if row.symbol == "XBTUSD" and 0 < cents <= 100_000_000 else None
 
 
 def _unknown(frame: str | bytes, error: Exception) -> Unknown:

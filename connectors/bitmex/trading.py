@@ -42,7 +42,8 @@ from connectors.model import (
     plain,
 )
 
-MOST = 500  # orders and executions a request; the venue's own default of 100 would hide the rest
+USUAL = 100  # orders of an answer where none are counted
+MOST = 500  # orders and executions a request; the venue's own default would hide the rest
 _TYPES = {kind: name for name, kind in rows.KINDS.items()}
 _TIFS = {tif: name for name, tif in rows.TIFS.items()}
 _ORDERS = (Cost("PRIVATE", 1), Cost("ORDERS", 1))
@@ -66,9 +67,12 @@ class BitmexTrading(Trading):
 
         def read(body: Any) -> BookSnapshot:
             levels: dict[str, list[Level]] = {"Buy": [], "Sell": []}
+            wire, stamp = instrument.wire, ""
             for row in body:
                 levels[row["side"]].append(Level(float(row["price"]), float(row["size"])))
-            return BookSnapshot(wire=instrument.wire, bids=levels["Buy"], asks=levels["Sell"], depth=depth)
+                wire, stamp = row["symbol"], max(stamp, row.get("timestamp") or "")
+            time = rows.when(stamp) if stamp else None
+            return BookSnapshot(wire=wire, bids=levels["Buy"], asks=levels["Sell"], depth=depth, time=time)
 
         return once(_get("/orderBook/L2", read, ("symbol", instrument.wire), ("depth", str(depth or 0))))
 
@@ -168,6 +172,8 @@ class BitmexTrading(Trading):
             "orderQty": number(order.amount),
             "ordType": _TYPES[order.kind],
         }
+        if facts.get("text"):
+            body["text"] = facts["text"]  # a note of the sender's
         flags = []
         if order.kind.has_trigger:
             body["stopPx"] = number(order.trigger)
@@ -184,8 +190,6 @@ class BitmexTrading(Trading):
                 body["timeInForce"] = _TIFS[order.tif]
         if order.client_id:
             body["clOrdID"] = order.client_id
-        if facts.get("text"):
-            body["text"] = facts["text"]  # a note of the sender's
         return once(_private("POST", "/order", rows.order, body=body, effect=Effect.PLACE))
 
     def cancel(self, order: OrderRef, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
@@ -247,18 +251,18 @@ class BitmexTrading(Trading):
         """GET /order with the filter `open`, page by page: there may be 200 a symbol."""
         symbol = (("symbol", instrument.wire),) if instrument is not None else ()
         found: dict[str, OrderUpdate] = {}
-        start = 0
+        params = (*symbol, ("filter", encode({"open": True}).decode()))
+        more: tuple[tuple[str, str], ...] = ()
+        start, full = 0, USUAL
         while True:
-            params = (*symbol, ("filter", encode({"open": True}).decode()), ("count", str(MOST)))
-            if start:
-                params = (*params, ("start", str(start)))
             page: list[OrderUpdate] = yield _private(
-                "GET", "/order", lambda body: [rows.order(row) for row in body], params=params
+                "GET", "/order", lambda body: [rows.order(row) for row in body], params=(*params, *more)
             )
             found.update((row.venue_id, row) for row in page)
-            if len(page) < MOST:
+            if len(page) < full:
                 return list(found.values())
-            start += MOST
+            start, full = start + len(page), MOST
+            more = (("count", str(MOST)), ("start", str(start)))
 
     def fills(self, instrument: Instrument, page: Page, facts: Mapping[str, Any]) -> Flow[list[Fill]]:
         """GET /execution/tradeHistory: fills and funding; the newest ones unless a start is given, then all since."""

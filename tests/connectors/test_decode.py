@@ -71,7 +71,6 @@ OTHERWISE: dict[tuple[str, str], tuple[str, str]] = {
     ("kraken", "rest.fills"): ("control", "rows are chosen by the instrument, whose names another answer tells"),
     ("bitmex", "ws.book.delta 6"): ("unknown", "of 2021: the row names its id and no price"),
     ("bitmex", "ws.book.delta 7"): ("unknown", "as above"),
-    ("bitmex", "ws.book.delta 10"): ("unknown", "as above"),
     ("bitmex", "ws.fill 40"): ("control", "a cancel that was refused is no execution"),
     ("bitmex", "rest.instruments 47"): ("ticker", "a spread of two contracts, which can't be ordered here"),
     ("coinbase", "rest.instruments 58"): ("unknown", "of the older Exchange API"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from connectors.bitmex import rows
 from connectors.bitmex.account import BitmexAccountStream, assets
@@ -415,6 +415,10 @@ def test_a_book_by_request(data: Any) -> None:
     assert [(level.price, level.size) for level in found.bids] == [
         (r["price"], r["size"]) for r in data if r["side"] == "Buy"
     ]
+    nameless = structs.replace(instrument(), wire="?")
+    assert {call("book", nameless).read(answer(data)).wire} == {r["symbol"] for r in data}, (
+        "the rows say whose they are"
+    )
 
 
 @have

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from connectors.bitmex import rows
+from connectors.bitmex.market import BitmexMarketStream
 from connectors.catalogue import load
 from connectors.contract import Event
-from connectors.model import Instrument, Ticker, Unit
+from connectors.model import BookDelta, Instrument, Ticker, Unit
 from connectors.runtime.record import read
 from connectors.runtime.replay import Replay
 
@@ -74,12 +75,16 @@ def test_the_books_end_where_the_venues_last_quotes_say(venues_dir: Path) -> Non
 
 def test_prices_are_taken_from_the_image_and_agree_with_the_ids_of_that_time(venues_dir: Path) -> None:
     """Until 2023 an id was 8800000000 less a hundred times the price of XBTUSD: updates and deletes name it alone."""
-    checked = 0
+    checked, alone = 0, BitmexMarketStream()
     for message in tables(venues_dir / "bitmex" / NAME, "orderBookL2"):
         for row in message["data"]:
             if row["symbol"] == "XBTUSD" and "price" in row:
                 assert row["id"] == 8_800_000_000 - round(row["price"] * 100)
                 checked += 1
+                nameless = {"table": "orderBookL2", "action": "delete", "data": [{**row, "price": None}]}
+                (event,) = alone.read_alone(json.dumps(nameless))
+                assert isinstance(event, BookDelta)
+                assert [level.price for level in (*event.bids, *event.asks)] == [row["price"]]
             assert ("price" in row) is (message["action"] in ("partial", "insert"))
     assert checked > 9000
 

@@ -71,6 +71,27 @@ def test_an_update_or_delete_without_a_price_takes_it_from_the_stored_row() -> N
     assert levels(event) == ({}, {100.5: 0.0})
 
 
+@pytest.mark.parametrize("table", ["orderBookL2", "orderBookL2_25"])
+def test_a_lone_row_is_told_where_its_price_is(table: str) -> None:
+    stream = BitmexMarketStream()
+    row = {"symbol": "ETHUSDT", "id": 62_400_580_205, "side": "Buy", "size": 5, "price": 2318.5}
+    (event,) = stream.read_alone(frame(table, "update", [row]))
+    assert levels(event) == ({2318.5: 5.0}, {})
+    (event,) = stream.read_alone(frame(table, "delete", [{**row, "size": None}]))
+    assert levels(event) == ({2318.5: 0.0}, {})
+    (event,) = stream.read_alone(frame(table, "delete", [{**row, "price": None}]))
+    assert isinstance(event, Unknown)
+
+
+def test_an_id_of_the_years_without_prices_tells_the_price_of_one_contract() -> None:
+    old = {"symbol": "XBTUSD", "id": 8_796_781_950, "side": "Sell", "size": 161_000}
+    (event,) = BitmexMarketStream().read_alone(frame("orderBookL2", "update", [old]))
+    assert levels(event) == ({}, {32180.5: 161_000.0})
+    for other in ({"symbol": "UNIUSDT"}, {"id": 62_400_580_205}, {"id": 8_800_000_000}):
+        (event,) = BitmexMarketStream().read_alone(frame("orderBookL2", "update", [{**old, **other}]))
+        assert isinstance(event, Unknown)
+
+
 def test_an_update_that_moves_a_level_empties_the_old_price() -> None:
     (event,) = opened().receive(book("update", (1, "Buy", None, 99.0)))
     assert levels(event) == ({99.5: 0.0, 99.0: 100.0}, {})
@@ -386,10 +407,19 @@ def test_rows_that_are_no_fill(kind: str) -> None:
     assert executed(execType=kind, **gone) == Alive()
 
 
-def test_an_unknown_execution_is_a_fill_if_it_says_what_was_filled() -> None:
+def test_an_unknown_execution_is_a_fill_if_it_says_what_was_filled_and_is_told_in_any_case() -> None:
     assert isinstance(executed(execType="Liquidation"), Fill)
-    assert isinstance(executed(execType="Novel"), Fill)
     assert isinstance(executed(execType="Novel", lastQty=None), Unknown)
+    row = {**EXECUTION, "execType": "Novel"}
+    events = BitmexAccountStream().receive(frame("execution", "insert", [row]))
+    assert [type(event) for event in events] == [Fill, Unknown]
+
+
+def test_executions_of_an_image_are_the_past_unless_the_frame_is_all_there_is() -> None:
+    image = frame("execution", "partial", [EXECUTION])
+    assert BitmexAccountStream().receive(image) == [Alive()]
+    (event,) = BitmexAccountStream().read_alone(image)
+    assert isinstance(event, Fill)
 
 
 POSITION = {"account": 1, "symbol": "XBTUSD", "strategy": "OneWay", "currency": "XBt", "currentQty": -400}
