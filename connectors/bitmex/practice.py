@@ -86,6 +86,7 @@ class BitmexPractice(VenuePractice):
             ("POST", "/position/leverage"): (self.accounts.leverage, True, False),
             ("POST", "/position/isolate"): (self.accounts.isolate, True, False),
             ("GET", "/user/margin"): (self.accounts.margin, True, False),
+            ("GET", "/user/wallet"): (self.accounts.wallet, True, False),
             ("GET", "/user/commission"): (self.accounts.commission, True, False),
         }
 
@@ -107,9 +108,7 @@ class BitmexPractice(VenuePractice):
                 raise ApiError(401, "Authorization Required")
             return _answer(handler(account, params_of(request)), 200, headers, acted=acts)
         except ApiError as error:
-            if error.status == 429:
-                headers["retry-after"] = error.text.split()[-2]
-            return _refused(error, headers)
+            return _refused(error, {**headers, **error.headers})
         except Refusal as refusal:
             return _refused(refusal_error(refusal), headers)
         except (ValueError, TypeError, KeyError, ArithmeticError, msgspec.DecodeError):

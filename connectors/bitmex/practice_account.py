@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from connectors.bitmex.practice_rows import CURRENCIES, Rows
@@ -22,10 +23,9 @@ class AccountRest:
         self._cross: dict[tuple[str, str], bool] = {}
 
     def positions(self, account: str, params: dict[str, Any]) -> Any:
-        """GET /position."""
+        """GET /position: closed ones stay as rows."""
         wanted = filter_of(params).get("symbol")
-        found = [self.tables.position_row(image) for image in self.exchange.positions(account)]
-        return [row for row in found if wanted in (None, row["symbol"])]
+        return [row for row in self.tables.positions(account) if wanted in (None, row["symbol"])]
 
     def is_cross(self, account: str, key: str) -> bool:
         """See `practice_stream.Owner`. The exchange itself shares all margin; this is what was asked for."""
@@ -52,12 +52,19 @@ class AccountRest:
 
     def margin(self, account: str, params: dict[str, Any]) -> Any:
         """GET /user/margin: of one currency an object, of `all` a list."""
+        return self._of_currencies(params, lambda asset: self.tables.margin_row(account, asset))
+
+    def wallet(self, account: str, params: dict[str, Any]) -> Any:
+        """GET /user/wallet, likewise."""
+        return self._of_currencies(
+            params,
+            lambda asset: self.rows.wallet(account, self.exchange.balance(account, asset, Wallet.MARGIN)),
+        )
+
+    @staticmethod
+    def _of_currencies(params: dict[str, Any], made: Callable[[str], dict[str, Any]]) -> Any:
         wanted = str(params.get("currency") or "XBt")
-        rows = [
-            self.rows.margin(account, self.exchange.balance(account, asset, Wallet.MARGIN))
-            for asset, (currency, _) in CURRENCIES.items()
-            if wanted in ("all", currency)
-        ]
+        rows = [made(asset) for asset, (currency, _) in CURRENCIES.items() if wanted in ("all", currency)]
         if not rows:
             raise ApiError(400, "currency is invalid", "ValidationError")
         return rows if wanted == "all" else rows[0]

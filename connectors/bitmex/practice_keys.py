@@ -60,24 +60,26 @@ class Gate:
         Returns the headers that tell of it. Raises ApiError when there were too many and they are `limited`.
         """
         limit = 120 if account else 30
-        left = self._take(f"minute {account}", limit, 60_000, now_ms, limited=limited)
+        left, seconds = self._take(f"minute {account}", limit, 60_000, now_ms, limited=limited)
         headers = {
             "x-ratelimit-limit": str(limit),
             "x-ratelimit-remaining": str(int(left)),
             "x-ratelimit-reset": str(now_ms // 1000 + int((limit - left) * 60 / limit) + 1),
         }
-        if orders and account:
-            left = self._take(f"second {account}", 10, 1000, now_ms, limited=limited)
+        if orders and account and not seconds:
+            left, seconds = self._take(f"second {account}", 10, 1000, now_ms, limited=limited)
             headers["x-ratelimit-remaining-1s"] = str(int(left))
+        if seconds:
+            error = too_many(seconds)
+            error.headers = {**headers, "retry-after": str(seconds)}
+            raise error
         return headers
 
-    def _take(self, name: str, limit: int, period: int, now_ms: int, *, limited: bool) -> float:
+    def _take(self, name: str, limit: int, period: int, now_ms: int, *, limited: bool) -> tuple[float, int]:
+        """What is left of a limit after one more, and 0; or what there is and the seconds to wait if that is not enough."""
         left, since = self._left.get(name, (float(limit), now_ms))
         left = min(float(limit), left + (now_ms - since) * limit / period)
-        if left < 1 and limited:
-            self._left[name] = (left, now_ms)
-            seconds = max(1, round((1 - left) * period / limit / 1000 + 0.5))
-            raise too_many(seconds)
-        left = max(0.0, left - 1)
+        wait = max(1, round((1 - left) * period / limit / 1000 + 0.5)) if left < 1 and limited else 0
+        left = left if wait else max(0.0, left - 1)
         self._left[name] = (left, now_ms)
-        return left
+        return left, wait

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from connectors.bitmex.practice_rows import ORDER_TYPES, Rows
+from connectors.bitmex.practice_rows import MAX_PRICE, ORDER_TYPES, Rows
 from connectors.bitmex.practice_stream import Tables
 from connectors.bitmex.practice_terms import ApiError, cut, decimal, filter_of, is_true, listing_of, within
 from connectors.model import OrderStatus, Side, TimeInForce
@@ -22,6 +22,7 @@ _DURATIONS = {
     "ImmediateOrCancel": TimeInForce.IOC,
     "FillOrKill": TimeInForce.FOK,
 }
+_STOPS = 10  # of one contract that may wait
 _STATE_WORDS = {OrderStatus.FILLED: "Filled", OrderStatus.REJECTED: "Rejected"}
 
 
@@ -35,7 +36,14 @@ class OrderRest:
 
     def place(self, account: str, params: dict[str, Any]) -> Any:
         """POST /order: answers the row as it is after matching."""
-        return self.rows.order(self.exchange.place(account, self._new_order(account, params)))
+        order = self._new_order(account, params)
+        told, text = str(params.get("execInst") or ""), str(params.get("text") or "")
+        as_sent = told if {"Close", "IndexPrice"} & _flags(params) else ""
+        self.tables.entering = (as_sent, text) if as_sent or text else None
+        try:
+            return self.rows.order(self.exchange.place(account, order))
+        finally:
+            self.tables.entering = None
 
     def _new_order(self, account: str, params: dict[str, Any]) -> NewOrder:
         listing = listing_of(self.tables.symbols, params)
@@ -46,7 +54,10 @@ class OrderRest:
         if name not in _KINDS:
             raise ApiError(400, "ordType is invalid", "ValidationError")
         kind = _KINDS[name]
-        flags = {flag.strip() for flag in str(params.get("execInst") or "").split(",") if flag.strip()}
+        for name in ("contingencyType", "clOrdLinkID", "pegPriceType", "pegOffsetValue"):
+            if params.get(name):
+                raise ApiError(400, f"{name} is invalid", "ValidationError")  # not played here, and never passed over
+        flags = _flags(params)
         known = {"ParticipateDoNotInitiate", "ReduceOnly", "Close", "MarkPrice", "LastPrice", "IndexPrice"}
         if flags - known:
             raise ApiError(400, "execInst is invalid", "ValidationError")
@@ -54,7 +65,13 @@ class OrderRest:
             raise ApiError(400, "Invalid price", "ValidationError")
         if kind.has_trigger and trigger is None:
             raise ApiError(400, "Invalid stopPx for ordType", "ValidationError")
+        _within_bounds(price, trigger)
+        if kind.has_trigger and self._waiting(account, listing.key) >= _STOPS:
+            raise ApiError(400, f"Too many open orders: {_STOPS} stops per symbol", "ValidationError")
         amount, side = self._amount_and_side(account, listing, params, flags)
+        shown = decimal(params, "displayQty")
+        if shown is not None and shown < amount:
+            raise ApiError(400, "displayQty is invalid", "ValidationError")  # nothing is hidden here
         if listing.step and amount % listing.step:
             raise ApiError(400, f"Invalid orderQty: must be a multiple of {listing.step}", "ValidationError")
         client_id = str(params.get("clOrdID") or "")
@@ -92,6 +109,9 @@ class OrderRest:
         side = Side(str(word).lower()) if word else (Side.SELL if amount < 0 else Side.BUY)
         return abs(amount), side
 
+    def _waiting(self, account: str, key: str) -> int:
+        return sum(order.status is OrderStatus.UNTRIGGERED for order in self.exchange.open_orders(account, key))
+
     def _named(self, params: Mapping[str, Any], field: str = "clOrdID") -> int | str:
         """An order by orderID or client id. ApiError 404 for an orderID that was never given."""
         if params.get("orderID"):
@@ -113,12 +133,14 @@ class OrderRest:
             amount = order.filled + left
         if amount is not None and amount <= order.filled:
             raise ApiError(400, "Invalid orderQty", "ValidationError")
+        price, trigger = decimal(params, "price"), decimal(params, "stopPx")
+        _within_bounds(price, trigger)
         changed = self.exchange.amend(
             account,
             order.id,
-            price=decimal(params, "price"),
+            price=price,
             amount=amount,
-            trigger=decimal(params, "stopPx"),
+            trigger=trigger,
             client_id=str(params["clOrdID"]) if params.get("clOrdID") else None,
         )
         return self.rows.order(changed)
@@ -179,11 +201,12 @@ class OrderRest:
         key = listing_of(self.tables.symbols, params).key if params.get("symbol") else None
         wanted = filter_of(params)
         found = []
-        reached: defaultdict[int, Decimal] = defaultdict(Decimal)
+        reached: defaultdict[int, tuple[Decimal, Decimal]] = defaultdict(lambda: (Decimal(0), Decimal(0)))
         for fill in self.exchange.fills(account, key, limit=10_000):
-            reached[fill.order_id] += fill.size
+            filled, worth = reached[fill.order_id]
+            filled, worth = reached[fill.order_id] = (filled + fill.size, worth + fill.value)
             order = self.exchange.order(account, fill.order_id)
-            row = self.rows.execution(order, "Trade", number=0, fill=fill, filled=reached[fill.order_id])
+            row = self.rows.execution(order, "Trade", number=0, fill=fill, filled=filled, worth=worth)
             row["lastLiquidityInd"] = "Added" if fill.maker else "Removed"  # REST has other words than the stream
             found.append(row)
         payments = self.exchange.funding(account, key)
@@ -191,3 +214,13 @@ class OrderRest:
         found.sort(key=lambda row: row["timestamp"])
         found = [row for row in found if all(row.get(name) == value for name, value in wanted.items())]
         return cut(within(found, params), params)
+
+
+def _flags(params: Mapping[str, Any]) -> set[str]:
+    return {flag.strip() for flag in str(params.get("execInst") or "").split(",") if flag.strip()}
+
+
+def _within_bounds(*prices: Decimal | None) -> None:
+    """Raises ApiError for a price above the instrument's `maxPrice`."""
+    if any(price is not None and price > MAX_PRICE for price in prices):
+        raise ApiError(400, "Invalid price", "ValidationError")

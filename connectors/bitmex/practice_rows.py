@@ -6,7 +6,7 @@ Since January 2023 a field without a value is absent. Money is in minor units, s
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ from connectors.practice.terms import (
 )
 
 HOUR = 3_600_000
+MAX_PRICE = 1_000_000
 CURRENCIES = {"BTC": ("XBt", 8), "USDT": ("USDt", 6)}
 ACCOUNTS = {"trader": 1000001, "other": 1000002}
 ORDER_TYPES = {
@@ -119,6 +120,9 @@ class Rows:
         self._order_prefix = prefix
         self._numbers = {key: number for number, key in enumerate(exchange.listings, 1)}
         self._last_price: dict[str, Decimal] = {}
+        self.said: dict[
+            int, tuple[str, str]
+        ] = {}  # execInst and text as they were sent, where an order does not tell them
 
     # names
 
@@ -172,7 +176,7 @@ class Rows:
             "reference": "BMEX",
             "referenceSymbol": f".B{root}",
             "maxOrderQty": whole(listing.maximum),
-            "maxPrice": 1_000_000,
+            "maxPrice": MAX_PRICE,
             "lotSize": whole(listing.step),
             "tickSize": listing.tick,
             "multiplier": multiplier,
@@ -289,7 +293,7 @@ class Rows:
             "settlCurrency": settle_currency(listing),
             "ordType": ORDER_TYPES[order.kind],
             "timeInForce": "ImmediateOrCancel" if not order.kind.has_price else _DURATIONS[order.tif],
-            "execInst": ",".join(self._flags(order)),
+            "execInst": self.said.get(order.id, ("", ""))[0] or ",".join(self._flags(order)),
             "exDestination": "XBME",
             "ordStatus": _STATES[order.status],
             "triggered": "StopOrderTriggered" if order.triggered is not None else "",
@@ -319,16 +323,28 @@ class Rows:
             flags.append("ParticipateDoNotInitiate")
         return flags
 
-    @staticmethod
-    def _text(order: Order) -> str:
+    def _own_text(self, order: Order) -> str:
+        return self.said.get(order.id, ("", ""))[1] or "Submitted via API."
+
+    def _text(self, order: Order) -> str:
+        own = self._own_text(order)
         if order.end_reason is None or order.status is OrderStatus.FILLED:
-            return "Submitted via API."
-        return f"Canceled: {_WHY.get(order.end_reason, order.text)}\nSubmitted via API."
+            return own
+        return f"Canceled: {_WHY.get(order.end_reason, order.text)}\n{own}"
 
     def execution(
-        self, order: Order, kind: str, *, number: int, fill: Execution | None = None, filled: Decimal = Decimal(0)
+        self,
+        order: Order,
+        kind: str,
+        *,
+        number: int,
+        fill: Execution | None = None,
+        filled: Decimal = Decimal(0),
+        worth: Decimal = Decimal(0),
     ) -> dict[str, Any]:
-        """One event of an order. `number` makes the id of those that are no fill; `filled` is the order's after the fill."""
+        """One event of an order. `number` makes the id of those that are no fill; `filled` and `worth` (in the settle asset) are
+        the order's after the fill.
+        """
         row = {
             "execID": self.exec_id(fill) if fill is not None else mid_number(number, "eeeeeeee"),
             **self.order(order),
@@ -342,18 +358,21 @@ class Rows:
         buying = fill.side is Side.BUY
         cost = minor(fill.value, listing.settle) * (1 if buying else -1) * (-1 if inverse else 1)
         left = whole((order.amount or filled) - filled)
+        units = filled * listing.multiplier
         return row | {
             "side": fill.side.capitalize(),
             "ordStatus": "Filled" if left == 0 else "PartiallyFilled",
             "leavesQty": left,
             "cumQty": whole(filled),
+            "avgPx": round(units / worth if inverse else worth / units, 4),
+            "workingIndicator": bool(left),
             "lastQty": whole(fill.size),
             "lastPx": fill.price,
             "lastMkt": "XBME",
             "lastLiquidityInd": "AddedLiquidity" if fill.maker else "RemovedLiquidity",
             "commission": listing.maker if fill.maker else listing.taker,
             "tradePublishIndicator": "PublishTrade",
-            "text": "Submitted via API.",
+            "text": self._own_text(order),
             "trdMatchID": self.match_id(fill.key, fill.trade_id),
             "execCost": cost,
             "execComm": minor(fill.fee, listing.settle),
@@ -390,8 +409,21 @@ class Rows:
 
     # accounts
 
-    def margin(self, account: str, balance: AssetBalance) -> dict[str, Any]:
-        """One currency's margin."""
+    def wallet(self, account: str, balance: AssetBalance) -> dict[str, Any]:
+        """One currency's wallet."""
+        return {
+            "account": ACCOUNTS[account],
+            "currency": CURRENCIES[balance.asset][0],
+            "amount": minor(balance.total, balance.asset),
+            "pendingCredit": 0,
+            "pendingDebit": 0,
+            "confirmedDebit": 0,
+            "timestamp": stamp(self.exchange.now_ms),
+        }
+
+    def margin(self, account: str, balance: AssetBalance, positions: Decimal, realised: Decimal) -> dict[str, Any]:
+        """One currency's margin: what `positions` need of what is held is told apart from what orders need."""
+        maintenance = minor(positions, balance.asset)
         currency = CURRENCIES[balance.asset][0]
         wallet, unrealised = minor(balance.total, balance.asset), minor(balance.unrealised, balance.asset)
         free = minor(balance.available, balance.asset)
@@ -400,9 +432,9 @@ class Rows:
             "currency": currency,
             "riskLimit": 20_000_000_000,
             "amount": wallet,
-            "initMargin": minor(balance.held, balance.asset),
-            "maintMargin": 0,
-            "realisedPnl": 0,
+            "initMargin": minor(balance.held, balance.asset) - maintenance,
+            "maintMargin": maintenance,
+            "realisedPnl": minor(realised, balance.asset),
             "unrealisedPnl": unrealised,
             "walletBalance": wallet,
             "marginBalance": wallet + unrealised,
@@ -412,8 +444,8 @@ class Rows:
             "timestamp": stamp(self.exchange.now_ms),
         }
 
-    def position(self, image: PositionImage, *, cross: bool) -> dict[str, Any]:
-        """A position, open or flat."""
+    def position(self, image: PositionImage, *, cross: bool, realised: Decimal) -> dict[str, Any]:
+        """A position, open or flat. `realised`: what it brought so far, less fees and funding."""
         listing = self.listing(image.key)
         size, inverse = image.size, listing.unit is Unit.INVERSE
         value = abs(size) * listing.multiplier / image.mark if inverse else abs(size) * listing.multiplier * image.mark
@@ -442,16 +474,19 @@ class Rows:
             "foreignNotional": -foreign(listing, abs(size), round(value, 8)) * sign,
             "posMargin": minor(image.margin, listing.settle),
             "posMaint": minor(image.maintenance, listing.settle),
-            "maintMargin": minor(image.maintenance, listing.settle),
-            "realisedPnl": minor(image.realised, listing.settle),
+            "initMargin": 0,
+            "maintMargin": minor(image.margin, listing.settle),
+            "realisedPnl": minor(realised, listing.settle),
             "unrealisedPnl": minor(image.unrealised, listing.settle),
             "liquidationPrice": image.liquidation or 0,
             "timestamp": stamp(self.exchange.now_ms),
         }
         if image.entry is not None:
+            fee, rounding = (listing.taker, ROUND_CEILING) if size > 0 else (-listing.taker, ROUND_FLOOR)
+            even = (image.entry * (1 + fee) / listing.tick).to_integral_value(rounding) * listing.tick
             row |= {
                 "avgCostPrice": round(image.entry, 4),
                 "avgEntryPrice": round(image.entry, 4),
-                "breakEvenPrice": round(image.entry, 4),
+                "breakEvenPrice": even,
             }
         return row

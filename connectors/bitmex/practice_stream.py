@@ -6,6 +6,7 @@ order to its last; a level that comes back has another one. Acknowledgement and 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Protocol
@@ -45,6 +46,7 @@ _KEYS = {
     "order": ["orderID"],
     "position": ["account", "symbol", "strategy"],
     "margin": ["account", "currency"],
+    "wallet": ["account", "currency"],
 }
 _HELP = "This is the BitMEX Realtime API. Operations: subscribe, unsubscribe, authKeyExpires, cancelAllAfter, help."
 
@@ -110,6 +112,8 @@ class Tables:
         self._due: dict[str, int] = {}
         self._minute = exchange.now_ms // 60_000
         self._kept: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}  # private rows, by account and table
+        self._realised: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)  # by account and contract
+        self.entering: tuple[str, str] | None = None  # see Rows.said: of the order that is being placed
         self._events = 0
         exchange.watch_market(self._market)
         for account in ACCOUNTS:
@@ -176,18 +180,18 @@ class Tables:
     def _private_image(self, table: str, account: str) -> list[Any]:
         if table == "order":
             return [self.rows.order(order) for order in self.exchange.open_orders(account)]
-        if table in ("position", "margin"):
+        if table in ("position", "margin", "wallet"):
             return list(self._private_rows(account, table).values())
         return []
 
     def _private_rows(self, account: str, table: str) -> dict[str, dict[str, Any]]:
-        """What was published of an account's positions or margin; filled at the first look."""
+        """What was published of an account's positions, margin or wallet; filled at the first look."""
         kept = self._kept.get((account, table))
         if kept is None:
             kept = self._kept[account, table] = {}
-            if table == "margin":
-                for asset, (currency, _) in CURRENCIES.items():
-                    kept[currency] = self.rows.margin(account, self.exchange.balance(account, asset, Wallet.MARGIN))
+            if table in ("margin", "wallet"):
+                made = self.margin_row if table == "margin" else self._wallet_row
+                kept |= {currency: made(account, asset) for asset, (currency, _) in CURRENCIES.items()}
             else:
                 for image in self.exchange.positions(account):
                     kept[symbol_of(self.rows.listing(image.key))] = self.position_row(image)
@@ -195,7 +199,23 @@ class Tables:
 
     def position_row(self, image: PositionImage) -> dict[str, Any]:
         """A position with its margin mode."""
-        return self.rows.position(image, cross=self.owner.is_cross(image.account, image.key))
+        cross, realised = self.owner.is_cross(image.account, image.key), self._realised[image.account, image.key]
+        return self.rows.position(image, cross=cross, realised=realised)
+
+    def positions(self, account: str) -> list[dict[str, Any]]:
+        """Positions as they are now, closed ones too."""
+        known = self._private_rows(account, "position")
+        return [self.position_row(self.exchange.position(account, self.symbols[symbol].key)) for symbol in known]
+
+    def margin_row(self, account: str, asset: str) -> dict[str, Any]:
+        """The margin of what settles in an asset."""
+        keys = [key for key, listing in self.exchange.listings.items() if listing.settle == asset]
+        held = sum((each.margin for each in self.exchange.positions(account) if each.key in keys), Decimal(0))
+        realised = sum((self._realised[account, key] for key in keys), Decimal(0))
+        return self.rows.margin(account, self.exchange.balance(account, asset, Wallet.MARGIN), held, realised)
+
+    def _wallet_row(self, account: str, asset: str) -> dict[str, Any]:
+        return self.rows.wallet(account, self.exchange.balance(account, asset, Wallet.MARGIN))
 
     # time
 
@@ -329,6 +349,7 @@ class Tables:
             case BalanceChanged() if event.balance.wallet is Wallet.MARGIN and event.balance.asset in CURRENCIES:
                 self._tell_margin(event.account, event.balance.asset)
             case FundingPaid():
+                self._realised[event.account, event.key] += event.payment.amount
                 self._events += 1
                 row = self.rows.funding(event.account, event.payment, self._events)
                 self.publish_private(event.account, "execution", "insert", row)
@@ -338,6 +359,10 @@ class Tables:
     def _order_event(self, event: OrderChanged) -> None:
         """An accepted order is inserted whole; later only what changed. The execution table has a whole row an event."""
         order, account = event.order, event.account
+        if event.what is Happening.ACCEPTED and self.entering is not None:
+            self.rows.said[order.id] = self.entering
+        if event.fill is not None:
+            self._realised[account, event.key] += event.fill.realised - event.fill.fee
         kept = self._kept.setdefault((account, "order"), {})
         row = self.rows.order(order)
         name, before = row["orderID"], kept.get(row["orderID"])
@@ -357,7 +382,9 @@ class Tables:
             Happening.ENDED: "Rejected" if order.status is OrderStatus.REJECTED else "Canceled",
         }[event.what]
         self._events += 1
-        execution = self.rows.execution(order, kind, number=self._events, fill=event.fill, filled=order.filled)
+        execution = self.rows.execution(
+            order, kind, number=self._events, fill=event.fill, filled=order.filled, worth=order.filled_value
+        )
         self.publish_private(account, "execution", "insert", execution)
 
     def refuse_cancel(self, account: str, order_id: str) -> None:
@@ -393,13 +420,13 @@ class Tables:
         self._tell_position(self.exchange.position(account, key))
 
     def _tell_margin(self, account: str, asset: str) -> None:
-        kept = self._private_rows(account, "margin")
-        row = self.rows.margin(account, self.exchange.balance(account, asset, Wallet.MARGIN))
-        before = kept[row["currency"]]
-        kept[row["currency"]] = row
-        news = _news(before, row, ("account", "currency", "timestamp"))
-        if len(news) > 3:
-            self.publish_private(account, "margin", "update", news)
+        for table, row in (("margin", self.margin_row(account, asset)), ("wallet", self._wallet_row(account, asset))):
+            kept = self._private_rows(account, table)
+            before = kept[row["currency"]]
+            kept[row["currency"]] = row
+            news = _news(before, row, ("account", "currency", "timestamp"))
+            if len(news) > 3:
+                self.publish_private(account, table, "update", news)
 
 
 def _both(bids: list[BookLevel], asks: list[BookLevel]) -> list[tuple[bool, Decimal, Decimal]]:

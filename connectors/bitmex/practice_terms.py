@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from connectors.bitmex.practice_rows import stamp
 from connectors.practice.listings import Listing
 from connectors.practice.protocol import HttpRequest
 from connectors.practice.terms import Refusal, RefusalKind
@@ -17,17 +18,21 @@ from connectors.practice.terms import Refusal, RefusalKind
 class ApiError(Exception):
     """An error message of the venue with its HTTP status."""
 
-    def __init__(self, status: int, text: str, name: str = "HTTPError") -> None:
+    def __init__(
+        self, status: int, text: str, name: str = "HTTPError", headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
         self.name = name
+        self.headers = dict(headers or {})
 
 
 _REFUSALS = {
     RefusalKind.CLIENT_ID: "Duplicate clOrdID",
     RefusalKind.PRICE_TICK: "Invalid price tickSize",
     RefusalKind.PRICE_BOUNDS: "Invalid price",
+    RefusalKind.SIZE_LOT: "Invalid orderQty",
     RefusalKind.SIZE_MINIMUM: "orderQty is invalid",
     RefusalKind.SIZE_MAXIMUM: "orderQty is invalid",
     RefusalKind.WOULD_TRIGGER: "Invalid stopPx for ordType",
@@ -114,6 +119,7 @@ def cut(found: list[Any], params: Mapping[str, Any]) -> list[Any]:
 
 
 def within(found: list[Any], params: Mapping[str, Any]) -> list[Any]:
-    """The rows of `startTime` to `endTime`; times of the wire compare as text."""
-    start, end = (str(params.get(name) or "") for name in ("startTime", "endTime"))
+    """The rows of `startTime` to `endTime`; times compare as text, once they are written like those of the wire."""
+    moments = (moment(params.get(name)) for name in ("startTime", "endTime"))
+    start, end = (stamp(each) if each is not None else "" for each in moments)
     return [row for row in found if (not start or row["timestamp"] >= start) and (not end or row["timestamp"] <= end)]
