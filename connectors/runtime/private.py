@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from connectors.contract import Channel, Family, KeepUp, Role, Topic
 from connectors.errors import PASSING, AuthenticationFailed, NoSuchAccount, VenueError
-from connectors.model import Balance, Position
+from connectors.model import ZERO, Balance, Position
 from connectors.runtime.driver import Driver
 from connectors.runtime.socket import Link
 from connectors.runtime.tasks import Tasks
@@ -73,6 +73,8 @@ class PrivateStreams:
         self._tasks = tasks
         self._make_link = make_link
         self._told = told
+        self._held: dict[str, dict[tuple[type, str], int]] = {}  # by family: what is held, and when that was told last
+        self._tellings = 0
 
     @property
     def links(self) -> list[Link]:
@@ -141,12 +143,25 @@ class PrivateStreams:
         self._told.ready(family.name)
 
     async def read(self, family: Family) -> None:
-        """Read balances and positions and tell them. Raises VenueError."""
+        """Read balances and positions and tell them; what is held no more stands in no list, and is told too. Raises VenueError."""
         run, facts = self._driver.run, self._driver.facts[family.name]
+        began = self._tellings
         rows: list[Balance | Position] = list(await run(family.trading.balances(facts), family))
         rows += await run(family.trading.positions(facts), family)
-        for row in rows:
+        listed = {_name(row) for row in rows}
+        gone = [name for name, at in self._held.get(family.name, {}).items() if at <= began and name not in listed]
+        for row in [*rows, *(_nothing(name, family.name) for name in gone)]:
+            self.heard(row, family.name)
             self._told.held(row, family.name)
+
+    def heard(self, row: Balance | Position, family: str) -> None:
+        """A balance or position was told, by the stream or in a list."""
+        self._tellings += 1
+        names = self._held.setdefault(family, {})
+        if (row.size if isinstance(row, Position) else row.total) == ZERO:
+            names.pop(_name(row), None)
+        else:
+            names[_name(row)] = self._tellings
 
     async def _keep_up(self, account: PrivateStream, family: Family, keep: KeepUp) -> None:
         while True:
@@ -191,3 +206,14 @@ class PrivateStreams:
             _log.info("%s: what is held could not be read after an order: %s", self._driver.venue.slug, error)
         finally:
             account.settling = False
+
+
+def _name(row: Balance | Position) -> tuple[type, str]:
+    return type(row), row.wire if isinstance(row, Position) else row.asset
+
+
+def _nothing(name: tuple[type, str], family: str) -> Balance | Position:
+    kind, what = name
+    if kind is Position:
+        return Position(wire=what, family=family, size=ZERO)
+    return Balance(asset=what, family=family, total=ZERO, available=ZERO, held=ZERO)

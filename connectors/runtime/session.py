@@ -558,6 +558,7 @@ class Session:
                 self.news.fill(event, family)
                 self.private.stir(link)
             elif isinstance(event, (Balance, Position)):
+                self.private.heard(event, family)
                 self._tell_account(event, family)
             elif isinstance(event, (BookCheck, BookBroken)):
                 feeds.book_note(link, event)
