@@ -191,24 +191,45 @@ _BY_TEXT: tuple[tuple[str, type[VenueError]], ...] = (
 )
 
 
-def refusal(code: int, text: str, status: int | None, headers: Mapping[str, str] | None = None) -> VenueError:
-    """The kind of an error envelope."""
+_NOT_DONE = "service unavailable"  # what a 503 says when nothing was executed
+BAN = 120.0  # seconds; the shortest one, where none is named
+
+
+def refusal(
+    code: int, text: str, status: int | None, headers: Mapping[str, str] | None = None, data: Any = None
+) -> VenueError:
+    """The kind of an error envelope. A number that nobody knows in a 5xx says nothing of what became of the request.
+
+    `data` is what the WebSocket API adds: the time (ms) from which it may be asked again.
+    """
     kind = _BY_CODE.get(code)
     if code in (-1013, -2010):
         kind = next((found for words, found in _BY_TEXT if words.lower() in text.lower()), InvalidOrder)
-    elif code == -1021:
-        kind = ClockSkewed
+    elif code == -2026 and "reduce" in text.lower():
+        kind = ReduceOnlyRefused  # futures; on spot the number is an order's that was archived
     elif code == -2021 and "cancel-replace" in text:
         kind = OutcomeUnknown  # one half was done
     elif kind is BadSize and code == -1111 and "price" in text.lower():
         kind = BadPrice
     if kind is RateLimited or status in (418, 429):
-        after = (headers or {}).get("retry-after", "")
-        retry = float(after) if after.replace(".", "", 1).isdigit() else None
-        return RateLimited(text, code=str(code), status=status, retry_after=retry, banned=status == 418)
-    if kind is None:
+        return RateLimited(
+            text, code=str(code), status=status, retry_after=_pause(status, headers, data), banned=status == 418
+        )
+    if kind is None and status is not None and status >= 500:
+        kind = VenueUnavailable if status == 503 and _NOT_DONE in text.lower() else OutcomeUnknown
+    elif kind is None:
         kind = InvalidOrder if -1200 < code <= -1100 else Refused
     return kind(text, code=str(code), status=status)
+
+
+def _pause(status: int | None, headers: Mapping[str, str] | None, data: Any) -> float | None:
+    """Seconds until the venue listens again; None if it does not tell."""
+    after = (headers or {}).get("retry-after", "")
+    if after.replace(".", "", 1).isdigit():
+        return float(after)
+    if isinstance(data, dict) and isinstance(data.get("retryAfter"), int) and isinstance(data.get("serverTime"), int):
+        return max(0.0, (data["retryAfter"] - data["serverTime"]) / 1000)
+    return BAN if status == 418 else None
 
 
 def read_json(answer: Answer) -> Any:
@@ -222,23 +243,19 @@ def read_json(answer: Answer) -> Any:
         body = None
     code = body.get("code") if isinstance(body, dict) else None
     if isinstance(body, dict) and isinstance(code, int) and code < 0 and "msg" in body:
-        found = refusal(code, str(body["msg"]), answer.status, answer.headers)
-        if answer.status >= 500 and not isinstance(found, VenueUnavailable) and code != -1121:
-            text = str(body["msg"])
-            if "unknown" in text.lower() or code in (-1000, -1001, -1006, -1007):
-                raise OutcomeUnknown(text, code=str(code), status=answer.status)
-        raise found
+        raise refusal(code, str(body["msg"]), answer.status, answer.headers)
     if answer.status in (418, 429):
         raise refusal(-1003, "too many requests", answer.status, answer.headers)
     if answer.status == 403:
         raise PermissionDenied("the venue's firewall refused the request", status=403)
     if answer.status >= 500:
         text = answer.body[:200].decode("utf-8", "replace")
-        if answer.status == 503 and "Service Unavailable" in text:
+        if answer.status == 503 and _NOT_DONE in text.lower():
             raise VenueUnavailable("the venue is overloaded and did not execute it", status=503)
         raise OutcomeUnknown(f"HTTP {answer.status} without a verdict", status=answer.status)
     if answer.status >= 400:
-        raise Refused(f"HTTP {answer.status}", status=answer.status)
+        said = body.get("msg") if isinstance(body, dict) else None
+        raise Refused(str(said or f"HTTP {answer.status}"), status=answer.status)
     if body is None:
         raise Unintelligible("the answer is no JSON", status=answer.status)
     return body
@@ -248,7 +265,9 @@ def read_ws(payload: Any) -> Any:
     """The result of a WebSocket API answer; raises what an error means."""
     error = payload.get("error")
     if error is not None:
-        raise refusal(int(error.get("code", 0)), str(error.get("msg", "")), payload.get("status"))
+        raise refusal(
+            int(error.get("code", 0)), str(error.get("msg", "")), payload.get("status"), data=error.get("data")
+        )
     if payload.get("status", 200) >= 500:
         raise OutcomeUnknown(f"status {payload['status']} without a verdict", status=payload["status"])
     return payload.get("result")
