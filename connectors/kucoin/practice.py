@@ -102,7 +102,7 @@ class KucoinPractice(VenuePractice):
         except Refusal as refusal:
             error = product.refuse(refusal)
             return json_answer({"code": error.code, "msg": error.text}, error.status, headers)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, ArithmeticError):
             return json_answer({"code": "400100", "msg": "Bad Request"}, 400, headers)
 
     @staticmethod

@@ -26,6 +26,7 @@ NAMES = {
     "1week": 10080,
 }
 FIRST = 1_747_821_000_000  # book numbers begin somewhere
+MAX_PRICE = 1_000_000
 FIRST_ORDER = 236_655_147_005_000_000
 
 
@@ -93,7 +94,7 @@ class FuturesMarket(Product):
             "quoteCurrency": listing.quote,
             "settleCurrency": coin(listing.settle),
             "maxOrderQty": int(listing.maximum),
-            "maxPrice": 1_000_000,
+            "maxPrice": MAX_PRICE,
             "lotSize": 1,
             "tickSize": number(listing.tick),
             "indexPriceTickSize": 0.01,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from connectors.kucoin.practice_futures_market import FIRST, FIRST_ORDER, FuturesMarket, coin, order_id
+from connectors.kucoin.practice_futures_market import FIRST, FIRST_ORDER, MAX_PRICE, FuturesMarket, coin, order_id
 from connectors.kucoin.practice_product import ApiError, Caller, Venue, decimal, text
 from connectors.model import OrderKind, OrderStatus, Side, TimeInForce
 from connectors.practice.listings import Listing
@@ -36,7 +36,7 @@ class FuturesOrders(FuturesMarket):
 
     def __init__(self, venue: Venue, listings: Iterable[Listing]) -> None:
         super().__init__(venue, listings)
-        self.modes: dict[tuple[str, str], str] = {}  # margin mode by account and key; cross unless changed
+        self.modes: dict[tuple[str, str], str] = {}  # margin mode by account and key; isolated unless changed
 
     def refuse(self, refusal: Refusal) -> ApiError:
         """In futures' words."""
@@ -44,12 +44,12 @@ class FuturesOrders(FuturesMarket):
         return ApiError(code, words)
 
     def _mode(self, account: str, key: str) -> str:
-        return self.modes.get((account, key), "CROSS")
+        return self.modes.get((account, key), "ISOLATED")
 
     # orders
 
     def request(self, account: str, body: Any) -> NewOrder:
-        """The exchange's order for a body; isolated margin takes the leverage that it names."""
+        """The exchange's order for a body."""
         if {"hidden", "iceberg", "visibleSize"} & {name for name in body if body[name]}:
             raise ApiError("400413", "Invaild order type, hidden and iceberg orders are not supported any more.")
         listing = self.listing(body.get("symbol"))
@@ -72,7 +72,7 @@ class FuturesOrders(FuturesMarket):
         if tif not in ("GTC", "IOC", "FOK"):
             raise ApiError("100001", "timeInForce is invalid")
         bad_price = ApiError("100001", "price is invalid")
-        trigger = decimal(body["stopPrice"], bad_price) if body.get("stop") else None
+        trigger = decimal(body.get("stopPrice"), bad_price) if body.get("stop") else None
         if trigger is not None and body["stop"] not in ("up", "down"):
             raise ApiError("100001", "stop is invalid")
         order_kind = OrderKind.LIMIT if limit else OrderKind.MARKET
@@ -81,12 +81,15 @@ class FuturesOrders(FuturesMarket):
             order_kind = OrderKind.STOP if stops else OrderKind.TAKE_PROFIT
             if limit:
                 order_kind = OrderKind.STOP_LIMIT if stops else OrderKind.TAKE_PROFIT_LIMIT
-        request = NewOrder(
+        price = decimal(body.get("price"), bad_price) if limit else None
+        if price is not None and price > MAX_PRICE:
+            raise ApiError("300011", "The price is out of range.")
+        return NewOrder(
             key=listing.key,
             side=Side(side),
             kind=order_kind,
             amount=self._lots(account, listing, body, closes=closes),
-            price=decimal(body.get("price"), bad_price) if limit else None,
+            price=price,
             trigger=trigger,
             trigger_on=TriggerOn.LAST if body.get("stopPriceType", "TP") == "TP" else TriggerOn.MARK,
             tif=TimeInForce(tif.lower()) if limit else TimeInForce.GTC,
@@ -94,16 +97,15 @@ class FuturesOrders(FuturesMarket):
             reduce_only=bool(body.get("reduceOnly")) or closes,
             client_id=client,
         )
-        leverage = int(Decimal(str(body.get("leverage") or 0)))
-        if leverage and not request.reduce_only and self._mode(account, listing.key) == "ISOLATED":
-            self.exchange.set_leverage(account, listing.key, leverage)
-        return request
 
     def _lots(self, account: str, listing: Listing, body: Any, *, closes: bool) -> Decimal:
         bad = ApiError("100001", "Exactly one of size, qty and valueQty is required.")
         given = [name for name in ("size", "qty", "valueQty") if body.get(name) not in (None, "")]
         if closes and not given:
-            return abs(self.exchange.position(account, listing.key).size)
+            held = abs(self.exchange.position(account, listing.key).size)
+            if not held:
+                raise ApiError("300009", "No open positions to close.")
+            return held
         if len(given) != 1:
             raise bad
         value = decimal(body[given[0]], bad)
@@ -114,8 +116,12 @@ class FuturesOrders(FuturesMarket):
         return (value / listing.multiplier).to_integral_value(rounding="ROUND_DOWN")
 
     def place(self, caller: Caller) -> Any:
-        """Accepted for processing."""
-        order = self.exchange.place(caller.account, self.request(caller.account, caller.body))
+        """Accepted for processing; isolated margin takes the leverage that the order names."""
+        request = self.request(caller.account, caller.body)
+        leverage = int(decimal(caller.body.get("leverage") or 0, ApiError("100001", "The leverage is invalid.")))
+        if leverage and not request.reduce_only and self._mode(caller.account, request.key) == "ISOLATED":
+            self.exchange.set_leverage(caller.account, request.key, leverage)
+        order = self.exchange.place(caller.account, request)
         return {"orderId": order_id(order.id), "clientOid": order.client_id}
 
     def test(self, caller: Caller) -> Any:

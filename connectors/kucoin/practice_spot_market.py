@@ -182,7 +182,7 @@ class SpotMarket(Product):
         listing = self.listing(caller.params.get("symbol"))
         return [
             {
-                "sequence": str(row.id),
+                "sequence": str(self.trade_id(row.id)),
                 "price": text(row.price),
                 "size": text(row.size),
                 "side": row.side.value,

@@ -33,6 +33,9 @@ _REFUSALS = {
 }
 
 
+BATCH = 5  # orders of one request
+
+
 def stop_id(order: int) -> str:
     """A stop order's, in a space of its own."""
     return f"vs93gptvr9{order:014d}"
@@ -141,8 +144,10 @@ class SpotOrders(SpotMarket):
 
     def multi(self, caller: Caller) -> Any:
         """Up to five; each has its own verdict."""
-        rows = []
-        for body in list(caller.body.get("orderList") or ())[:5]:
+        rows, bodies = [], list(caller.body.get("orderList") or ())
+        if not 1 <= len(bodies) <= BATCH:
+            raise ApiError("400100", "orderList is invalid")
+        for body in bodies:
             try:
                 order = self.exchange.place(caller.account, self.request(body))
                 rows.append({"orderId": order_id(order.id), "clientOid": order.client_id, "success": True})
@@ -278,10 +283,13 @@ class SpotOrders(SpotMarket):
         listing = self.listing(caller.params.get("symbol"))
         limit = min(int(caller.params.get("limit") or 20), 100)
         before = int(caller.params.get("lastId") or 2**62)
+        start, end = self._window(caller)
         ended = [
             order
             for order in reversed(self.exchange.closed_orders(caller.account, listing.key))
-            if order.id < before and not (order.kind.has_trigger and order.triggered is None)
+            if order.id < before
+            and start <= order.created <= end
+            and not (order.kind.has_trigger and order.triggered is None)
         ]
         rows = ended[:limit]
         return {"lastId": rows[-1].id if rows else 0, "items": [self._row(order) for order in rows]}
@@ -294,18 +302,24 @@ class SpotOrders(SpotMarket):
         """Newest first; `lastId` goes on from there."""
         listing = self.listing(caller.params.get("symbol"))
         limit = min(int(caller.params.get("limit") or 20), 100)
-        start, before = int(caller.params.get("startAt") or 0), int(caller.params.get("lastId") or 2**62)
-        wanted = caller.params.get("orderId")
+        start, end = self._window(caller)
+        before, wanted = int(caller.params.get("lastId") or 2**62), caller.params.get("orderId")
         found = [
             fill
             for fill in reversed(self.exchange.fills(caller.account, listing.key))
-            if fill.time >= start and self._fill_id(fill) < before and wanted in (None, "", order_id(fill.order_id))
+            if start <= fill.time <= end
+            and self._fill_id(fill) < before
+            and wanted in (None, "", order_id(fill.order_id))
         ]
         rows = found[:limit]
         return {
             "items": [self._fill(caller.account, fill) for fill in rows],
             "lastId": self._fill_id(rows[-1]) if rows else 0,
         }
+
+    @staticmethod
+    def _window(caller: Caller) -> tuple[int, int]:
+        return int(caller.params.get("startAt") or 0), int(caller.params.get("endAt") or 2**62)
 
     @staticmethod
     def _fill_id(fill: Execution) -> int:

@@ -84,23 +84,24 @@ async def test_ccxt_trades_futures(server: PracticeServer, exchange: Any) -> Non
     book = await exchange.fetch_order_book(PERP, 100)
     assert book["bids"][0][0] < book["asks"][0][0]
     price = float(exchange.price_to_precision(PERP, book["bids"][0][0] * 0.98))
-    cross = {"marginMode": "cross"}
-    placed = await exchange.create_order(PERP, "limit", "buy", 10, price, cross)
+    placed = await exchange.create_order(PERP, "limit", "buy", 10, price)
     found = await exchange.fetch_open_orders(PERP)
     assert [(row["id"], row["amount"]) for row in found] == [(placed["id"], 10)]
     await exchange.cancel_order(placed["id"], PERP)
     assert await exchange.fetch_open_orders(PERP) == []
 
-    await exchange.create_order(PERP, "market", "sell", 25, None, cross)
+    await exchange.create_order(PERP, "market", "sell", 25)
     (position,) = await exchange.fetch_positions([PERP])
     assert (position["side"], position["contracts"]) == ("short", 25)
-    await exchange.create_order(PERP, "market", "buy", 25, None, {**cross, "reduceOnly": True})
+    await exchange.create_order(PERP, "market", "buy", 25, None, {"reduceOnly": True})
     assert await exchange.fetch_positions([PERP]) == []
     fills = await exchange.fetch_my_trades(PERP)
     assert sum(fill["amount"] for fill in fills) == 50
     assert all(fill["fee"]["cost"] > 0 for fill in fills)
     with pytest.raises(ccxtpro.ExchangeError):
-        await exchange.create_order(PERP, "limit", "buy", 10, price)  # isolated, where the contract is in cross margin
+        await exchange.create_order(
+            PERP, "limit", "buy", 10, price, {"marginMode": "cross"}
+        )  # the contract is isolated
 
 
 @pytest.mark.parametrize(("symbol", "key"), [(SPOT, "spot:BTC-USDT"), (PERP, "perp:BTC-USDT")])

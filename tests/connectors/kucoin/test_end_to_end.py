@@ -378,6 +378,7 @@ async def test_an_order_learns_the_margin_mode_from_a_refusal_and_the_next_ones_
         paths.append(request.path)
         return answer(request, now_ms)
 
+    bench.practice.futures.modes["trader", "perp:BTC-USDT"] = "CROSS"
     bench.practice.http = counted
     await bench.placed(bench.perp)
     assert paths == ["/api/v1/orders", "/api/v2/position/getMarginMode", "/api/v1/orders"]
@@ -388,9 +389,9 @@ async def test_an_order_learns_the_margin_mode_from_a_refusal_and_the_next_ones_
 
 
 async def test_leverage_in_both_margin_modes(bench: KuCoin) -> None:
+    bench.practice.futures.modes["trader", "perp:BTC-USDT"] = "CROSS"
     await bench.session.set_leverage(bench.perp, 7)
     assert bench.server.exchange.leverage("trader", "perp:BTC-USDT") == 7
-    bench.practice.futures.modes["trader", "perp:BTC-USD"] = "ISOLATED"
     await bench.session.set_leverage(bench.inverse, 3)
     await bench.placed(bench.inverse, amount=D(100))
     assert bench.server.exchange.leverage("trader", "perp:BTC-USD") == 3
