@@ -317,8 +317,11 @@ class Blotter(QObject):
 
     def _restore(self, record: Record, fills: list[FillRecord]) -> None:
         """An order of an earlier run whose end was not seen."""
+        changes = (Event.AMEND_ASKED, Event.AMEND_DONE, Event.AMEND_REFUSED, "replaced")
+        changing = [what for _, what, _, _ in record.events if what in changes][-1:] == [Event.AMEND_ASKED]
         try:
             order = order_of(record)
+            order.growing = changing  # to what, nobody knows any more
             for row in reversed(fills):
                 order.add_fill(msgspec.json.decode(row.detail, type=Fill, strict=False), row.time)
         except (msgspec.ValidationError, msgspec.DecodeError, ArithmeticError) as error:
@@ -335,8 +338,7 @@ class Blotter(QObject):
         if asked and asked[-1] in (Event.CANCEL_ASKED, CANCEL_WANTED):
             words += " You had asked to cancel it; whether that arrived is not known."
             self._uncancelled.add(order.id)
-        changes = (Event.AMEND_ASKED, Event.AMEND_DONE, Event.AMEND_REFUSED, "replaced")
-        if [what for _, what, _, _ in record.events if what in changes][-1:] == [Event.AMEND_ASKED]:
+        if changing:
             words += " It was being changed."
             self._cut_off.add(order.id)
         order.sent = now_ms()  # when that run ended is not known
@@ -345,6 +347,9 @@ class Blotter(QObject):
         for venue_id in (order.venue_id, *order.earlier):
             if venue_id:
                 self._by_venue[self._venue_key(order, venue_id)] = order
+        if order.is_final:  # its executions were written down, and what they mean was not
+            self.note(order, order.state.value, {"text": order.text, "filled": str(order.filled)})
+            self.changed(order)
         self.order_changed.emit(order.id)
 
     def find(self, account_id: str, update: OrderUpdate) -> Order | None:

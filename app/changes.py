@@ -79,6 +79,7 @@ class Changes:
             self._not_changed(order, error)
             return
         order.offered.add(fresh)
+        order.growing = (target.amount or ZERO) > (order.amount or ZERO)
         self._blotter.known_as(order, fresh)
         await self._natively(order, target, account, fresh)
 
@@ -96,9 +97,13 @@ class Changes:
         except VenueError as error:
             self._blotter.happen(order, Event.LOST, f"The change got no verdict ({error}). Asking.")
             await self._inquiry.settle(order)
+            return
         else:
             self._blotter.learn(order, update)
             self._blotter.happen(order, Event.AMEND_DONE)
+        order.growing = False
+        if order.remaining == ZERO and not order.is_final:  # its executions alone did not tell whether it was over
+            await self._inquiry.became(order, account)
 
     def _not_changed(self, order: Order, error: Exception) -> None:
         self._blotter.happen(order, Event.AMEND_REFUSED, f"Not changed: {error}")
@@ -200,8 +205,12 @@ class Changes:
         except (VenueUnavailable, JournalUnavailable, ValueError) as error:
             self._blotter.not_replaced(order, f"Cancelled for a change; nothing was placed anew: {error}")
             return
-        if order.cancel_wanted or self._killing.covers(order.account, order.asked):
-            self._blotter.not_replaced(order, "Cancelled for a change; nothing was placed anew: cancelled meanwhile.")
+        if order.is_final:
+            return
+        stopped = order.cancel_wanted or self._killing.covers(order.account, order.asked)
+        if stopped or order.filled > filled:  # told late: what is left is less than was written down
+            why = "cancelled meanwhile" if stopped else "more of it was executed than the venue had told"
+            self._blotter.not_replaced(order, f"Cancelled for a change; nothing was placed anew: {why}.")
             return
         order.replaced(fresh, amount, draft.price, moment, filled)
         self._blotter.known_as(order, fresh)

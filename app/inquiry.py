@@ -256,6 +256,8 @@ class Inquiry:
             elif order.state is not OrderState.UNKNOWN:
                 text = f"{account.name} does not find it; asking what became of it."
                 self._blotter.happen(order, Event.LOST, text)
+            if order.state is OrderState.UNKNOWN and order.id not in self._asking:
+                self._settle_apart(order)
         except VenueError as error:
             self._could_not_ask(order, account, error)
 

@@ -234,6 +234,7 @@ class Order:
     legs: int = 1  # orders at the venue that this one has been, one after the other
     cancel_wanted: bool = False  # the trader asked for it, and it is pursued whatever comes between
     replacing: bool = False  # between two legs
+    growing: bool = False  # a change to more went out and is not answered: it may be larger already than `amount` says
     leg_end: OrderStatus | None = None  # how the leg ended that is being replaced
     heard: int = 0
     asked: int = 0
@@ -410,6 +411,10 @@ class Order:
         self._count_fills()
         if not self.is_final:
             whole = self.amount is not None and self.filled >= self.amount
+            if whole and self.growing and self.state is OrderState.UNKNOWN:
+                self.status = OrderStatus.PARTLY_FILLED  # it says nothing of the change, so the doubt stays
+                return True
+            whole = whole and not self.growing  # executions may overtake news of the change: the venue's word ends it
             self._hear(OrderStatus.FILLED if whole else OrderStatus.PARTLY_FILLED, max(time, fill.time), "", time)
         return True
 
@@ -421,7 +426,7 @@ class Order:
         self.legs += 1
         self.filled = max(self.filled, carried)
         self.amount, self.price = amount, price
-        self.replacing, self.leg_end, self._terms_at = False, None, 0
+        self.replacing, self.growing, self.leg_end, self._terms_at = False, False, None, 0
         self.status, self.acknowledged, self.sent = OrderStatus.PENDING, False, time
         self.history.append(Moment(time, "replaced", client_id))
 

@@ -15,7 +15,7 @@ from msgspec import structs
 from app.blotter import Blotter, Notice, now_ms
 from app.inquiry import CLOCKS, Inquiry
 from app.journal import Journal
-from app.journal_rows import Note
+from app.journal_rows import FillRecord, Note
 from app.orders import Event, Order, OrderState
 from connectors.contract import Capabilities, Found, IdRule, Page, Search
 from connectors.errors import NotSupported, OrderNotFound, OutcomeUnknown, VenueError
@@ -278,6 +278,20 @@ async def test_what_was_heard_of_only_just_now_is_not_taken_for_gone(scene: Scen
     assert order.state is OrderState.OPEN
 
 
+async def test_an_order_that_was_received_and_is_not_found_is_asked_for_until_it_is(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given an order of which only the receipt was heard, when a first look-up lags, then the next ones come by themselves."""
+    monkeypatch.setattr("app.inquiry.PENDING_FOR", 0.0)
+    order = await scene.order(venue_id="", age=0)
+    scene.blotter.learn(order, row(OrderStatus.PENDING))
+    scene.inquiry.reconciled.add(KEY)
+    await scene.inquiry.settle_pending(order)
+    assert order.state is OrderState.UNKNOWN
+    scene.session.orders["v1"] = row()
+    await until(lambda: order.state is OrderState.OPEN, "another look-up")
+
+
 async def test_an_order_is_looked_for_under_the_id_that_a_lost_change_gave_it(scene: Scene) -> None:
     order = await scene.order(age=60)
     order.offered.add("c1b")
@@ -425,6 +439,48 @@ async def test_an_execution_of_an_order_whose_end_is_known_is_caught_up_after_a_
     second.session.executions = [execution(1, "10", order.created + 50)]
     await second.inquiry.reconcile(second.account)
     assert [own.fill.id for own in second.blotter.fills] == ["1"]
+    await second.inquiry.stop()
+    second.journal.close()
+
+
+async def test_an_order_whose_last_execution_alone_was_written_down_is_over_in_the_journal_too(tmp_path: Path) -> None:
+    """given a process that is killed between an execution and what it means, then the next run writes down that it is over."""
+    first = Scene(tmp_path)
+    await first.blotter.load()
+    order = await first.order()
+    last = execution(1, "10", order.created + 50)
+    detail = msgspec.json.encode(last).decode()
+    first.journal.fill(FillRecord(KEY, INSTRUMENT.key, last.id, order.id, last.time, detail))
+    first.journal.close()
+    second = Scene(tmp_path)
+    await second.blotter.load()
+    again = second.blotter.orders[order.id]
+    assert (again.state, again.filled) == (OrderState.FILLED, 10)
+    assert second.blotter.working() == []
+    assert await second.journal.unfinished() == []
+    await second.inquiry.stop()
+    second.journal.close()
+
+
+@pytest.mark.parametrize("change", [True, False])
+async def test_an_order_that_was_being_changed_is_not_over_by_what_it_was_before(tmp_path: Path, change: bool) -> None:
+    """given a change that the end of the process cut off, when all that the order was before had filled, then it is asked for."""
+    first = Scene(tmp_path)
+    await first.blotter.load()
+    order = await first.order()
+    if change:
+        first.blotter.happen(order, Event.AMEND_ASKED)
+        order.growing = True
+    first.blotter.filled(first.account, execution(1, "10", order.created + 50), "spot")
+    assert order.is_final is not change
+    first.journal.close()
+    second = Scene(tmp_path)
+    await second.blotter.load()
+    assert [again.state for again in second.blotter.working()] == ([OrderState.UNKNOWN] if change else [])
+    second.session.orders["v1"] = row(OrderStatus.PARTLY_FILLED, "10", amount=Decimal(20))
+    for again in second.blotter.working():
+        await second.settle(again)
+        assert (again.state, again.remaining) == (OrderState.PARTLY_FILLED, 10)
     await second.inquiry.stop()
     second.journal.close()
 

@@ -391,6 +391,29 @@ def test_derived_fills_that_are_read_again_in_other_steps_count_once(cuts: list[
     assert subject.filled == 100
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_executions_that_overtake_a_change_to_more_do_not_end_the_order(lost: bool) -> None:
+    """given a change to more that is not answered, when all that it was before fills, then the venue's word ends it."""
+    subject = order("10")
+    subject.learn(update(OrderStatus.OPEN, "0"), 2)
+    subject.happen(Event.AMEND_ASKED, 3)
+    subject.growing = True
+    if lost:
+        subject.happen(Event.LOST, 4, "no answer")
+    subject.add_fill(fill(1, "4"), 5)
+    if lost:
+        subject.happen(Event.LOST, 5, "no answer")
+    subject.add_fill(fill(2, "6"), 6)
+    assert subject.state is (OrderState.UNKNOWN if lost else OrderState.AMENDING)
+    told = update(OrderStatus.PARTLY_FILLED, "10")
+    told.amount = Decimal(20)
+    subject.learn(told, 7)
+    subject.happen(Event.AMEND_DONE, 8)
+    assert (subject.state, subject.filled, subject.remaining) == (OrderState.PARTLY_FILLED, 10, 10)
+    subject.learn(update(OrderStatus.FILLED, "20"), 9)
+    assert subject.state is OrderState.FILLED
+
+
 def test_an_id_that_changes_is_followed_and_the_old_one_is_old_news() -> None:
     """given a venue that gives an amended order new ids, when news under the old ones comes late, then it changes nothing."""
     subject = order()

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from app.desk import GuardRefused, OrderState
-from connectors.contract import Environment
+from connectors.contract import Environment, Page
 from connectors.errors import OutcomeUnknown, Refused, SessionExpired
-from connectors.model import OrderRef, OrderStatus, OrderUpdate, Side
+from connectors.model import Fill, OrderRef, OrderStatus, OrderUpdate, Side
 from connectors.practice.terms import NewOrder, OrderKind
 from tests.app.test_desk import KEY, PERP, SPOT, terminal_at, theirs
-from tests.end_to_end.rig import ACCOUNT, all_orders, exchange_of, until
+from tests.end_to_end.rig import ACCOUNT, all_orders, exchange_of, unseen, until
 
 
 async def test_a_cancel_that_meets_an_expired_login_goes_out_again(tmp_path: Path) -> None:
@@ -176,3 +176,68 @@ async def test_a_switch_that_cannot_be_set_is_not_asked_for_all_the_time(tmp_pat
         await scene.works(scene.place(PERP))
         await until(lambda: len(asked) >= 4, "several attempts")
         assert min(later - earlier for earlier, later in pairwise(asked)) >= 0.99
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_an_execution_that_overtakes_a_change_to_more_does_not_end_the_order(
+    tmp_path: Path, arrives: bool
+) -> None:
+    """given a change to more on its way, when what it was before is executed whole, then the venue's word tells what is left."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(PERP)
+        order = await scene.works(scene.place(PERP, amount="0.002", price="62799.9"))
+        session, states = scene.account.session, list[OrderState]()
+
+        async def amend(ref: OrderRef, *, price: Decimal | None, amount: Decimal | None, client_id: str) -> OrderUpdate:
+            with unseen(server):
+                if arrives:
+                    server.exchange.amend(ACCOUNT, int(ref.venue_id), amount=amount)
+                server.fund("taker")
+                terms = NewOrder(key="perp:BTC-USDT", side=Side.SELL, kind=OrderKind.MARKET, amount=Decimal("0.002"))
+                server.exchange.place("taker", terms)
+            (fill,) = await session.fills(order.instrument, Page())
+            scene.desk.account_event(scene.account, fill, order.instrument.family)
+            states.append(order.state)
+            if not arrives:
+                raise Refused("not now")
+            return await session.order(ref)
+
+        session.amend = amend
+        scene.desk.amend(order.id, amount=Decimal("0.004"))
+        end = OrderState.PARTLY_FILLED if arrives else OrderState.FILLED
+        await until(lambda: order.state is end, "what is left")
+        assert states == [OrderState.AMENDING]
+        assert order.remaining == (Decimal("0.002") if arrives else 0)
+        assert theirs(server, order).status.value == end.value
+
+
+@pytest.mark.parametrize("late", ["0.001", "0.002"])
+async def test_an_execution_that_is_told_late_sends_no_new_leg_for_what_it_took(tmp_path: Path, late: str) -> None:
+    """given a leg that was proven over, when more of it turns out executed before the next one leaves, then none leaves."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place())
+        journal: Any = scene.desk.journal
+        written = journal.replacement
+
+        async def replacement(*terms: Any) -> None:
+            await written(*terms)
+            fill = Fill(
+                wire=order.instrument.wire,
+                family="spot",
+                id="late",
+                venue_id=order.venue_id,
+                client_id=order.client_id,
+                side=order.side,
+                price=Decimal(62000),
+                amount=Decimal(late),
+                time=order.created,
+            )
+            scene.desk.account_event(scene.account, fill, "spot")
+
+        journal.replacement = replacement
+        scene.desk.amend(order.id, price=Decimal(62001))
+        await until(lambda: order.is_final, "its end")
+        assert order.filled == Decimal(late)
+        assert len(all_orders(server)) == 1
+        assert server.exchange.open_orders(ACCOUNT) == []
