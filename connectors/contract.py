@@ -669,6 +669,13 @@ class Trading(ABC):
     socket is not open. Operations that a family does not have raise NotSupported when called.
     """
 
+    def read_alone(self, path: str, query: Mapping[str, str], answer: Answer) -> Any:
+        """What the body at a path tells by itself, as values of the model; None: no more than the operation that asks for it.
+
+        For people who look at single bodies. Raises what a refusal means, and anything of `UNREADABLE`.
+        """
+        return None
+
     # public
     @abstractmethod
     def time(self) -> Flow[int]:

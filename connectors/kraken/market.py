@@ -22,8 +22,8 @@ from connectors.model import BookDelta, BookSnapshot, Candle, Level, Side, Ticke
 
 DEPTH = 1000  # of 10, 25, 100, 500, 1000; every book is cut to it
 SYMBOLS_A_FRAME = 50
-INTERVALS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240, "1d": 1440, "1w": 10080}
-_LABELS = {minutes: label for label, minutes in INTERVALS.items()}
+INTERVALS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240, "1d": 1440, "1w": 10080, "15d": 21600}
+LABELS = {minutes: label for label, minutes in INTERVALS.items()}
 _CHANNELS = {
     Channel.BOOK: "book",
     Channel.TRADES: "trade",
@@ -184,6 +184,15 @@ class KrakenMarketStream(Stream):
         except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
+    def read_alone(self, frame: str | bytes) -> list[Event]:
+        """A lone image also tells the time of its last change; how deep it is was said before."""
+        events = self.receive(frame)
+        if any(isinstance(event, BookSnapshot) for event in events):
+            for event, row in zip(events, _books(frame).data, strict=True):
+                if isinstance(event, BookSnapshot):
+                    event.depth, event.time = None, ms(row.timestamp) if row.timestamp is not None else None
+        return events
+
     def _book(self, frame: str) -> list[Event]:
         body = _books(frame)
         whole = body.type == "snapshot"
@@ -226,7 +235,7 @@ class KrakenMarketStream(Stream):
 
     def _candle(self, row: _Bar) -> list[Event]:
         """There is no closed flag: a candle is over when the next one begins."""
-        label = _LABELS[row.interval]
+        label = LABELS[row.interval]
         candle = Candle(
             wire=row.symbol,
             interval=label,
@@ -267,7 +276,7 @@ class KrakenMarketStream(Stream):
         if kind is None or not isinstance(symbol, str):
             return [Unknown("an acknowledgement that names no channel or symbol", str(body)[:200])]
         if not topics:
-            topics = (Topic(kind, symbol, _LABELS.get(result.get("interval"), "")),)
+            topics = (Topic(kind, symbol, LABELS.get(result.get("interval"), "")),)
         if kind is Channel.BOOK and isinstance(result.get("depth"), int):
             self._depths[symbol] = result["depth"]
         return [Accepted(topics=topics)]

@@ -16,6 +16,8 @@ from connectors.spelling import split
 _TODAY = {"XBT": "BTC", "XDG": "DOGE"}
 _OLD = {new: old for old, new in _TODAY.items()}
 _OLD_PAIR = re.compile("X([A-Z]{3})[XZ]([A-Z]{3})")  # XXBTZUSD, XETHXXBT: ids of the first years
+# Ids of the first years that are not the names of today, one by one; the list of assets tells them too, where it was read.
+_OLD_ASSET = re.compile("X(ETC|ETH|ICN|LTC|MLN|REP|XBT|XDG|XLM|XMR|XRP|ZEC)|Z(AUD|CAD|EUR|GBP|JPY|USD)")
 _QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "AUD", "CAD", "CHF", "JPY", "DAI", "XBT", "ETH")
 
 
@@ -46,6 +48,12 @@ def pair_of(name: str) -> tuple[str, str] | None:
     return (today(found[0].upper()), today(found[1].upper())) if found else None
 
 
+def lone_wire(name: str) -> str:
+    """A pair's v2 name, of any of its names where no list is at hand; what can't be told stays as it is."""
+    found = pair_of(name)
+    return "/".join(found) if found else name
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """`pairs`: every name that a pair has over REST -> its v2 name. `assets`: an asset's id -> its name of today."""
@@ -56,7 +64,7 @@ class Names:
     def asset(self, name: str) -> str:
         """XXBT -> BTC; what is staked or lent keeps its suffix: XXBT.B -> BTC.B."""
         base, dot, suffix = name.partition(".")
-        return today(self.assets.get(base, base)) + dot + suffix
+        return today(self.assets.get(base) or (base[1:] if _OLD_ASSET.fullmatch(base) else base)) + dot + suffix
 
 
 def pairs_of(rows: Mapping[str, Any]) -> dict[str, str]:

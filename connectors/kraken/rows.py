@@ -132,7 +132,7 @@ def only(result: Mapping[str, Any]) -> Any:
     return next(value for name, value in result.items() if name != "last")
 
 
-def book(result: Any, wire: str, depth: int) -> BookSnapshot:
+def book(result: Any, wire: str, depth: int | None) -> BookSnapshot:
     """Depth, to compare with: it can't be joined to the stream."""
     body = only(result)
     return BookSnapshot(
@@ -159,8 +159,8 @@ def public_trades(result: Any, wire: str) -> list[Trade]:
 
 
 def candles(result: Any, wire: str, interval: str, now: int) -> list[Candle]:
-    """OHLC: seconds, open, high, low, close, mean, volume, count; the last row is still running."""
-    span = INTERVALS[interval] * 60_000
+    """OHLC: seconds, open, high, low, close, mean, volume, count. What another row follows is over, the last one by our clock."""
+    span, found = INTERVALS[interval] * 60_000, only(result)
     return [
         Candle(
             wire=wire,
@@ -171,10 +171,10 @@ def candles(result: Any, wire: str, interval: str, now: int) -> list[Candle]:
             low=float(row[3]),
             close=float(row[4]),
             volume=float(row[6]),
-            closed=bool(now) and row[0] * 1000 + span <= now,
+            closed=number < len(found) or (bool(now) and row[0] * 1000 + span <= now),
             quote_volume=float(row[5]) * float(row[6]),
         )
-        for row in only(result)
+        for number, row in enumerate(found, 1)
     ]
 
 

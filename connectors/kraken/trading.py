@@ -32,8 +32,8 @@ from connectors.contract import (
 )
 from connectors.errors import NotSupported, OrderNotFound
 from connectors.kraken import rows
-from connectors.kraken.market import INTERVALS
-from connectors.kraken.names import Names, assets_of, pairs_of, rest_pair
+from connectors.kraken.market import INTERVALS, LABELS
+from connectors.kraken.names import Names, assets_of, lone_wire, pairs_of, rest_pair
 from connectors.kraken.signing import result_of, result_of_frame
 from connectors.model import (
     Balance,
@@ -140,6 +140,12 @@ class KrakenTrading(Trading):
         read = lambda result: [rows.ticker(known[name], row) for name, row in result.items() if name in known]  # noqa: E731 - the reader beside its request
         return (yield _public("Ticker", read, *((("pair", ",".join(pairs)),) if pairs else ())))
 
+    def read_alone(self, path: str, query: Mapping[str, str], answer: Answer) -> Any:
+        """Bodies name their pairs and orders themselves; operations pick what they asked for."""
+        method = path.rpartition("/")[2]
+        read = _LONE.get(method)
+        return read(result_of(answer, Effect.READ), query) if read is not None else None
+
     # account
 
     def login(self) -> Flow[Mapping[str, Any]]:
@@ -188,7 +194,7 @@ class KrakenTrading(Trading):
 
         def ended(result: Any) -> OrderUpdate:
             update = OrderUpdate(wire=order.instrument.wire, venue_id=order.venue_id, client_id=order.client_id)
-            if not result.get("pending") and result.get("count", 1):
+            if not result.get("pending") and int(result.get("count", 1)):
                 update.status, update.end_reason = OrderStatus.CANCELLED, EndReason.USER
             return update
 
@@ -494,3 +500,41 @@ def _fill_page(names: Names, instrument: Instrument) -> Callable[[Any], tuple[li
         return fills, len(trades), int(result.get("count", len(trades))), set(trades)
 
     return read
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Bodies that nobody asked for
+
+
+def _lone_candles(result: Any, query: Mapping[str, str]) -> list[Candle] | None:
+    """Where the address speaks of no interval, the first two rows do: quiet ones are not left out."""
+    starts = [row[0] for row in rows.only(result)[:2]]
+    label = LABELS.get(int(query["interval"]) if "interval" in query else (starts[-1] - starts[0]) // 60)
+    return rows.candles(result, _lone_pair(result), label, 0) if label else None
+
+
+def _lone_orders(found: Mapping[str, Any]) -> list[OrderUpdate]:
+    pairs = {name: lone_wire(name) for name in (row["descr"]["pair"] for row in found.values())}
+    return [rows.order(txid, row, Names(pairs)) for txid, row in found.items()]
+
+
+def _lone_fills(found: Mapping[str, Any]) -> list[Fill]:
+    return [rows.fill(txid, row, lone_wire(row["pair"])) for txid, row in found.items()]
+
+
+def _lone_pair(result: Mapping[str, Any]) -> str:
+    return next(lone_wire(name) for name in result if name != "last")
+
+
+_LONE: Mapping[str, Callable[[Any, Mapping[str, str]], Any]] = {
+    "Depth": lambda result, query: rows.book(result, _lone_pair(result), None),
+    "Trades": lambda result, query: rows.public_trades(result, _lone_pair(result)),
+    "OHLC": _lone_candles,
+    "Ticker": lambda result, query: [rows.ticker(lone_wire(name), row) for name, row in result.items()],
+    "AddOrder": lambda result, query: None if "txid" in result else [],  # an order that was checked only
+    "OpenOrders": lambda result, query: _lone_orders(result["open"]),
+    "ClosedOrders": lambda result, query: _lone_orders(result["closed"]),
+    "QueryOrders": lambda result, query: _lone_orders(result),
+    "TradesHistory": lambda result, query: _lone_fills(result["trades"]),
+    "QueryTrades": lambda result, query: _lone_fills(result),
+}

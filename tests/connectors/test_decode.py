@@ -66,9 +66,7 @@ OTHERWISE: dict[tuple[str, str], tuple[str, str]] = {
     ("binance", "rest.balances perp"): ("unknown", "the answer to a request that is not ours"),
     ("binance", "rest.open_orders perp 136"): ("unknown", "plain orders; conditional ones are asked for last"),
     ("kraken", "ws.ticker 19"): ("control", "an empty book's ticker says nothing"),
-    ("kraken", "rest.place.ok 83"): ("unknown", "a test order has no id"),
-    ("kraken", "rest.order"): ("unknown", "the answer is keyed by the id that was asked for"),
-    ("kraken", "rest.fills"): ("control", "rows are chosen by the instrument, whose names another answer tells"),
+    ("kraken", "rest.place.ok 83"): ("control", "a test order has no id"),
     ("bitmex", "ws.book.delta 6"): ("unknown", "of 2021: the row names its id and no price"),
     ("bitmex", "ws.book.delta 7"): ("unknown", "as above"),
     ("bitmex", "ws.fill 40"): ("control", "a cancel that was refused is no execution"),
@@ -323,6 +321,63 @@ def test_a_body_is_read_by_whichever_request_has_its_address(
     line = {"frame": json.dumps({"code": "200000", "data": data}), "http": address}
     (event,) = json.loads(decode_line(load("kucoin"), json.dumps(line), 1, Market(market)))["events"]
     assert {name: event.get(name) for name in expected} == expected
+
+
+DESCR = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "60000.0", "price2": "0"}
+OWN = {
+    "cl_ord_id": "c", "status": "canceled", "reason": "User requested", "opentm": 5.5, "closetm": 6.5, "descr": DESCR,
+    "vol": "0.5", "vol_exec": "0.0", "cost": "0.0", "fee": "0.0", "price": "0.0", "oflags": "fciq",
+}  # fmt: skip
+PAID = {
+    "ordertxid": "O1", "pair": "XETHXXBT", "time": 7.25, "type": "sell", "price": "0.03", "fee": "0.001", "vol": "2.0",
+}  # fmt: skip
+BARS = {"XXBTZUSD": [[300, "1", "2", "1", "2", "1.5", "3", 4], [600, "2", "2", "2", "2", "0", "0", 0]], "last": 300}
+DEEP = {"XDGUSD": {"bids": [["0.1", "2", 5]], "asks": [["0.2", "1", 5]]}}
+QUOTES = {
+    "XXBTZUSD": {"a": ["3", "1", "1"], "b": ["2", "1", "1"], "c": ["2", "1"], **{key: ["4", "4"] for key in "vphl"}}
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "result", "expected"),
+    [
+        ("/0/private/QueryOrders", {"O1": OWN}, {"kind": "order", "id": "O1", "symbol": "BTC-USD", "status": "cancelled"}),
+        ("/0/private/ClosedOrders", {"closed": {"O1": OWN}, "count": 9}, {"kind": "order", "client_id": "c", "time": 6500}),
+        ("/0/private/OpenOrders", {"open": {"O1": OWN}}, {"kind": "order", "fee_asset": "USD", "price": 60000}),
+        (
+            "https://api.kraken.com/0/private/TradesHistory", {"trades": {"T1": PAID}, "count": 9},
+            {"kind": "fill", "id": "T1", "order": "O1", "symbol": "ETH-BTC", "fee_asset": "BTC", "time": 7250},
+        ),
+        ("POST /0/private/QueryTrades", {"T1": PAID}, {"kind": "fill", "symbol": "ETH-BTC", "side": "sell"}),
+        ("/0/private/BalanceEx", {"XXBT.B": {"balance": "1"}}, {"kind": "balance", "asset": "BTC.B"}),
+        ("/0/private/BalanceEx", {"ZUSD": {"balance": 1, "hold_trade": 0.5}}, {"kind": "balance", "asset": "USD", "held": 0.5}),
+        ("/0/private/BalanceEx", {"XTZ": {"balance": "1"}}, {"kind": "balance", "asset": "XTZ"}),
+        ("/0/private/AddOrder", {"descr": {"order": "buy"}}, {"kind": "control"}),
+        ("/0/public/Depth", DEEP, {"kind": "book_snapshot", "symbol": "DOGE-USD", "bids": [[0.1, 2.0]], "depth": None}),
+        ("/0/public/Ticker", QUOTES, {"kind": "ticker", "symbol": "BTC-USD", "bid": 2.0, "ask": 3.0}),
+        (
+            "/0/public/Trades", {"XXBTZUSD": [["5", "1", 2.5, "b", "l", "", 7]], "last": "1"},
+            {"kind": "trade", "symbol": "BTC-USD", "time": 2500, "id": "7"},
+        ),
+    ],
+)  # fmt: skip
+def test_a_body_that_names_its_pairs_and_orders_needs_no_request(
+    address: str, result: Any, expected: dict[str, Any]
+) -> None:
+    (event,) = told("kraken", {"error": [], "result": result}, http=address)
+    assert {name: event.get(name) for name in expected} == expected
+
+
+def test_bars_tell_their_pair_their_interval_and_which_of_them_is_over() -> None:
+    for address in ("/0/public/OHLC", "/0/public/OHLC?pair=XBTUSD&interval=5"):
+        first, last = told("kraken", {"error": [], "result": BARS}, http=address)
+        assert (first["symbol"], first["interval"], first["start"]) == ("BTC-USD", "5m", 300_000)
+        assert (first["closed"], last["closed"]) == (True, False)
+
+
+def test_a_refusal_is_told_where_bodies_speak_for_themselves_too() -> None:
+    (event,) = told("kraken", {"error": ["EQuery:Unknown asset pair"]}, http="/0/public/Depth")
+    assert (event["kind"], event["text"]) == ("error", "Unknown asset pair")
 
 
 def test_a_request_is_not_taken_for_a_refusal() -> None:

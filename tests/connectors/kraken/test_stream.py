@@ -175,6 +175,23 @@ def test_the_depth_of_a_book_is_the_acknowledged_one() -> None:
         assert event.depth == depth
 
 
+def test_a_lone_image_tells_when_its_book_changed_last_which_is_no_measure_of_a_delay() -> None:
+    image = frame("snapshot", BIDS, ASKS, DOCUMENTED)
+    (alone,), (received,) = KrakenMarketStream().read_alone(image), KrakenMarketStream().receive(image)
+    assert isinstance(alone, BookSnapshot)
+    assert isinstance(received, BookSnapshot)
+    assert (alone.time, alone.depth, alone.checksum) == (1_696_613_755_440, None, DOCUMENTED)
+    assert (received.time, received.depth) == (None, DEPTH)
+
+
+def test_bars_of_every_documented_interval_are_read() -> None:
+    row = {"symbol": "BTC/USD", "interval": 21600, "interval_begin": "2026-08-16T00:00:00.000000000Z", "volume": 1}
+    body = {"channel": "ohlc", "type": "update", "data": [row | dict.fromkeys(("open", "high", "low", "close"), 5)]}
+    (bar,) = KrakenMarketStream().receive(json.dumps(body))
+    assert isinstance(bar, Candle)
+    assert bar.interval == "15d"
+
+
 def test_an_empty_book_has_the_checksum_of_nothing() -> None:
     assert checksum(OrderBook()) == zlib.crc32(b"") == 0
 

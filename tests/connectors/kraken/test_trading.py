@@ -175,6 +175,22 @@ def _numbered(step: Any) -> Any:
     return dataclasses.replace(step, id="1")
 
 
+@pytest.mark.parametrize(("count", "ended"), [(1, True), ("1", True), (0, False), ("0", False)])
+def test_a_cancellation_that_counts_nothing_ended_nothing(count: Any, ended: bool) -> None:
+    step = next(FAMILY.trading.cancel(OrderRef(instrument=instrument(), venue_id="O1"), FACTS))
+    assert isinstance(step, Call)
+    assert (step.read(answered(result={"count": count})).status is OrderStatus.CANCELLED) is ended
+
+
+def test_only_the_last_bar_can_be_unfinished_whatever_our_clock_says() -> None:
+    step = next(FAMILY.trading.candles(instrument(), "1m", Page()))
+    assert isinstance(step, Call)
+    bars = [[start, "1", "1", "1", "1", "1", "1", 1] for start in (60, 120, 180)]
+    for clock, closed in ((0, False), (200_000, False), (240_000, True)):
+        found = step.read(answered(result={"XXBTZUSD": bars, "last": 120}, at=clock))
+        assert [bar.closed for bar in found] == [True, True, closed]
+
+
 def test_small_numbers_are_written_without_exponent() -> None:
     step: Any = next(FAMILY.trading.place(request(amount=D("1E-8"), price=D("1E-7")), FACTS, socket=True))
     frame = FAMILY.signer.seal(_numbered(step), {}, {"token": "T"}, Stamp(0, 0, ""), "").frame
