@@ -503,6 +503,7 @@ def _operations(family: Family) -> Iterator[Any]:
     yield lambda: trading.place(_order(family), {})
     yield lambda: trading.place(conditional, {})
     yield lambda: _amend(family, ref)
+    yield lambda: trading.amend(ref, {}, amount=_MONEY, client_id=_CLIENT_ID)  # some change nothing else
     yield lambda: trading.cancel(ref, {})
     yield lambda: trading.cancel(by_client, {})
     yield lambda: trading.cancel(msgspec.structs.replace(ref, algo=True), {})

@@ -7,6 +7,7 @@ data is, so each frame is decoded once, into the one Struct that fits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -261,6 +262,15 @@ class BinanceMarketStream(Stream):
         except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
+    def read_alone(self, frame: str | bytes) -> list[Event]:
+        """A raw top of spot's book is one, whosever it is: only the stream's name tells that."""
+        events = self.receive(frame)
+        if len(events) == 1 and isinstance(events[0], Unknown):
+            with suppress(*UNREADABLE):
+                top = msgspec.json.decode(frame, type=_Partial, strict=False)
+                return [BookSnapshot(wire="", bids=top.bids, asks=top.asks, id=top.lastUpdateId)]
+        return events
+
     def _data(self, frame: str | bytes, name: str) -> list[Event]:
         found = self._kinds.get(name)
         if found is None:
@@ -287,7 +297,7 @@ class BinanceMarketStream(Stream):
         data = _any(frame)["data"]
         if name == "!serverShutdown":
             return [ClosingSoon("the venue restarts this server")]
-        return [event for row in data for event in self._raw(row)]
+        return [event for row in (data if isinstance(data, list) else [data]) for event in self._raw(row)]
 
     def _other(self, frame: str | bytes) -> list[Event]:
         row = _any(frame)

@@ -151,7 +151,8 @@ def order_row(row: Any, kinds: dict[str, OrderKind], *, cancel: bool = False) ->
     kind = row.get("origType") or row.get("type")
     if "status" in row:
         update.status = STATUS[row["status"]]
-        waits = kinds.get(kind or "", OrderKind.LIMIT).has_trigger and not row.get("isWorking", True)
+        works = row.get("isWorking", row.get("workingTime", 1) > 0)  # what was just placed tells only since when
+        waits = kinds.get(kind or "", OrderKind.LIMIT).has_trigger and not works
         if waits and update.status is OrderStatus.OPEN:
             update.status = OrderStatus.UNTRIGGERED
         update.end_reason = end_reason(row["status"], row.get("timeInForce"))

@@ -28,6 +28,7 @@ from connectors.model import (
     OrderRef,
     OrderRequest,
     OrderUpdate,
+    Side,
     SizeRule,
     Ticker,
     Trade,
@@ -204,6 +205,7 @@ class SpotTrading(Trading):
         tick = rows.money(price.get("tickSize", "0"))
         size = rows.size_rule(filters.get("LOT_SIZE")) or SizeRule()
         status = {"TRADING": InstrumentStatus.TRADING, "CANCEL_ONLY": InstrumentStatus.CANCEL_ONLY}
+        closed = InstrumentStatus.CLOSED
         kinds = {KINDS[name] for name in row.get("orderTypes", ()) if name in KINDS}
         return Instrument(
             venue=self.venue,
@@ -224,7 +226,7 @@ class SpotTrading(Trading):
             min_notional=rows.money(notional.get("minNotional", "0")),
             max_notional=rows.positive(notional.get("maxNotional", "0")),
             quote_step=Decimal(1).scaleb(-int(row.get("quoteAssetPrecision", 8))),
-            status=status.get(row["status"], InstrumentStatus.CLOSED),
+            status=status.get(row["status"], closed) if row.get("isSpotTradingAllowed", True) else closed,
             kinds=frozenset(kinds) or frozenset({OrderKind.LIMIT}),
         )
 
@@ -266,7 +268,9 @@ def _amended(body: Any) -> OrderUpdate:
     row = body["amendedOrder"]
     update = OrderUpdate(wire=row["symbol"], venue_id=str(row["orderId"]), client_id=row["clientOrderId"])
     update.previous_client_id = row.get("origClientOrderId", "")
-    update.amount = rows.given(row.get("qty"))
+    if "side" in row:
+        update.side = Side(row["side"].lower())
+    update.price, update.amount = rows.given(row.get("price")), rows.given(row.get("qty"))
     if "executedQty" in row:
         update.filled = rows.money(row["executedQty"])
     if row.get("status") in rows.STATUS:

@@ -9,7 +9,7 @@ from typing import Any
 from connectors.binance import rows
 from connectors.binance.calls import ask, get, named, signed
 from connectors.binance.signing import read_json
-from connectors.binance.usdm_rows import FAMILY, KINDS, algo_row, balance_row, instrument_row, position_row
+from connectors.binance.usdm_rows import FAMILY, KINDS, algo_row, balance_row, instrument_row, position
 from connectors.contract import Answer, Call, Cost, Effect, Flow, Found, Page, Role, Search, Trading, once
 from connectors.errors import NotSupported, OrderNotFound
 from connectors.model import (
@@ -117,7 +117,10 @@ class UsdmTrading(Trading):
         if not found:
             return []
         config = yield signed("GET", "/fapi/v1/symbolConfig", 5, lambda body: {row["symbol"]: row for row in body})
-        return [position_row(row, config.get(row["symbol"])) for row in found]
+        by_symbol: dict[str, list[Any]] = {}
+        for row in found:
+            by_symbol.setdefault(row["symbol"], []).append(row)
+        return [position(rows_of, config.get(symbol)) for symbol, rows_of in by_symbol.items()]
 
     def fees(self, instrument: Instrument, facts: Mapping[str, Any]) -> Flow[Fees]:
         """GET /fapi/v1/commissionRate."""

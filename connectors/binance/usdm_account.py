@@ -46,11 +46,19 @@ class UsdmAccountStream(Stream):
 
     def receive(self, frame: str | bytes) -> list[Event]:
         """One event."""
+        return self._read(frame, sides=False)
+
+    def read_alone(self, frame: str | bytes) -> list[Event]:
+        """One event, the sides of positions in hedge mode as they stand in it."""
+        return self._read(frame, sides=True)
+
+    @staticmethod
+    def _read(frame: str | bytes, *, sides: bool) -> list[Event]:
         try:
             row = msgspec.json.decode(frame)
             if "data" in row and "stream" in row:
                 row = row["data"]
-            return account_events(row)
+            return account_events(row, sides=sides)
         except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
@@ -68,6 +76,8 @@ class UsdmTradeStream(Stream):
             row = msgspec.json.decode(frame)
             if "status" in row and row.get("id") is not None:
                 return [Answered(str(row["id"]), row)]
+            if row.get("status") == 401:
+                return [LoginLost(str((row.get("error") or {}).get("msg", "the session was refused")))]
         except UNREADABLE as error:
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
         return [Unknown("an answer without an id", str(frame[:200]))]
@@ -92,15 +102,15 @@ def keep_alive(facts: Mapping[str, Any]) -> Flow[Any]:
     return once(listen_key("PUT"))
 
 
-def account_events(event: Any) -> list[Event]:
-    """What one USD-M account event means."""
+def account_events(event: Any, *, sides: bool) -> list[Event]:
+    """What one USD-M account event means. `sides`: also long and short of a contract each by itself (hedge mode)."""
     if event.get("st", 1) != 1:
         return []
     match event.get("e"):
         case "ORDER_TRADE_UPDATE":
             return _order_events(event["o"], event.get("T"))
         case "ACCOUNT_UPDATE":
-            return _account_rows(event["a"], event.get("T"))
+            return _account_rows(event["a"], event.get("T"), sides=sides)
         case "ALGO_UPDATE":
             return _algo_events(event["o"], event.get("T"))
         case "TRADE_LITE" | "MARGIN_CALL" | "ACCOUNT_CONFIG_UPDATE" | "STRATEGY_UPDATE" | "GRID_UPDATE":
@@ -113,9 +123,24 @@ def account_events(event: Any) -> list[Event]:
             return [Unknown(f"account event {name}", str(event)[:200])]
 
 
+# `er`: why an order expired, as the venue's documentation of this event numbers it.
+_EXPIRED = {
+    "1": EndReason.SELF_TRADE,
+    "2": EndReason.IOC_REST,
+    "3": EndReason.SELF_TRADE,
+    "4": EndReason.REDUCE_ONLY,
+    "5": EndReason.LIQUIDATION,
+    "6": EndReason.OTHER,
+    "7": EndReason.OTHER,
+    "9": EndReason.IOC_REST,
+    "10": EndReason.FOK,
+    "11": EndReason.POST_ONLY,
+}
+
+
 def _order_events(row: Any, time: int | None) -> list[Event]:
     filled = rows.money(row["z"])
-    expired = {"4": EndReason.IOC_REST, "5": EndReason.POST_ONLY}.get(str(row.get("er", "")))
+    expired = _EXPIRED.get(str(row.get("er", "")))
     update = OrderUpdate(
         wire=row["s"],
         family=FAMILY,
@@ -158,11 +183,15 @@ def _order_events(row: Any, time: int | None) -> list[Event]:
     return [*found, update]
 
 
-def _account_rows(row: Any, time: int | None) -> list[Event]:
+def _account_rows(row: Any, time: int | None, *, sides: bool) -> list[Event]:
+    """Only what changed: one side of a hedged position does not tell the other, so REST tells both after news of an order."""
     found: list[Event] = [
         Balance(asset=part["a"], family=FAMILY, total=rows.money(part["wb"]), time=time) for part in row.get("B", ())
     ]
+    hedged = {part["s"] for part in row.get("P", ()) if part.get("ps", "BOTH") != "BOTH"}
     for part in row.get("P", ()):
+        if part["s"] in hedged and not sides:
+            continue
         isolated = part.get("mt") == "isolated"
         found.append(
             Position(
@@ -201,6 +230,7 @@ def _algo_events(row: Any, time: int | None) -> list[Event]:
     if rows.given(row.get("aq")) is not UNSET:
         update.filled = rows.money(row["aq"])
     if row["X"] == "FINISHED":
-        whole = update.filled is not UNSET and update.amount is not UNSET and update.filled >= update.amount
+        # one that closes a position names no amount
+        whole = update.filled is not UNSET and (update.amount is UNSET or update.filled >= update.amount)
         update.status = OrderStatus.FILLED if whole else OrderStatus.EXPIRED
     return [update]

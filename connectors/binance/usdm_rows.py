@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from connectors.binance import rows
 from connectors.model import (
+    ZERO,
     Balance,
     Instrument,
     InstrumentStatus,
@@ -100,6 +102,23 @@ def balance_row(row: Any) -> Balance:
     wallet, available = rows.money(row["walletBalance"]), rows.money(row["availableBalance"])
     held = rows.money(row.get("initialMargin", "0"))
     return Balance(asset=row["asset"], family=FAMILY, total=wallet, available=available, held=held)
+
+
+def position(rows: Sequence[Any], config: Any) -> Position:
+    """A contract's position. In hedge mode its long and its short side have a row each: what is at stake is the difference, and
+    no one price is its entry.
+    """
+    parts = [position_row(row, config) for row in rows]
+    if len(parts) == 1:
+        return parts[0]
+    return structs.replace(
+        parts[0],
+        size=sum((part.size for part in parts), ZERO),
+        entry=None,
+        unrealised=sum((part.unrealised or ZERO for part in parts), ZERO),
+        margin=sum((part.margin or ZERO for part in parts), ZERO),
+        liquidation=None,
+    )
 
 
 def position_row(row: Any, config: Any) -> Position:

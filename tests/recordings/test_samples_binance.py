@@ -11,6 +11,7 @@ import pytest
 
 from connectors.catalogue import load
 from connectors.contract import Answer, Answered, Call, Declined, Page, Unknown
+from connectors.decode import decode_body
 from connectors.errors import VenueError
 from connectors.model import (
     Balance,
@@ -171,14 +172,14 @@ def test_private_orders(market: str, data: Any) -> None:
 @have
 @pytest.mark.parametrize(("market", "data"), samples("ws.balance", "ws.position", "ws.account"))
 def test_private_balances_and_positions(market: str, data: Any) -> None:
-    events = private(market).receive(json.dumps(data))
+    events = private(market).read_alone(json.dumps(data))
     raw = data.get("event") or inner(data)
     if raw["e"] == "outboundAccountPosition":
         expected = {row["a"]: Decimal(row["f"]) + Decimal(row["l"]) for row in raw["B"]}
     else:
         expected = {row["a"]: Decimal(row["wb"]) for row in raw["a"].get("B", [])}
-        sizes = {row["s"]: Decimal(row["pa"]) for row in raw["a"].get("P", [])}
-        assert {event.wire: event.size for event in events if isinstance(event, Position)} == sizes
+        sizes = [(row["s"], Decimal(row["pa"])) for row in raw["a"].get("P", [])]
+        assert [(event.wire, event.size) for event in events if isinstance(event, Position)] == sizes
     assert {event.asset: event.total for event in events if isinstance(event, Balance)} == expected
 
 
@@ -290,5 +291,27 @@ def test_no_market_data_sample_is_unknown() -> None:
         ):
             events = receive(row["market"], row["data"])
             wrong += [(row["kind"], event.what) for event in events if isinstance(event, Unknown)]
-    # a raw spot partial depth does not name its symbol: only the combined form, which is what we ask for, can be read
+    # a raw spot partial depth does not name its symbol: only the combined form, which is what we ask for, can be followed
     assert {kind for kind, _ in wrong} <= {"ws.book.partial"}
+
+
+@have
+@pytest.mark.parametrize(("market", "data"), samples("ws.book.partial"))
+def test_a_lone_top_of_a_book_is_one_whosever_it_is(market: str, data: Any) -> None:
+    if any(len(level) < 2 for level in data.get("b", ())):
+        pytest.skip("this sample leaves the sizes out")
+    (event,) = stream(market).read_alone(json.dumps(data))
+    assert isinstance(event, BookSnapshot)
+    assert (event.wire, event.id) == ("", data["lastUpdateId"])
+    assert [(row.price, row.size) for row in event.bids] == [(float(p), float(q)) for p, q in data["bids"]]
+
+
+@have
+@pytest.mark.parametrize(("market", "data"), samples("rest.amend.ok"))
+def test_an_amended_order_is_read_by_its_path(market: str, data: Any) -> None:
+    path = "PUT /api/v3/order/amend/keepPriority" if market == "spot" else "PUT /fapi/v1/order"
+    (event,) = decode_body(load(VENUE).families, path, json.dumps(data))
+    row = data.get("amendedOrder", data)
+    assert (event["kind"], event["id"], event["client_id"]) == ("order", str(row["orderId"]), row["clientOrderId"])
+    assert (event["price"], event["amount"]) == (Decimal(row["price"]), Decimal(row.get("qty") or row["origQty"]))
+    assert event["side"] == row["side"].lower()
