@@ -38,7 +38,7 @@ from connectors.contract import (
 from connectors.model import Market
 from connectors.spelling import Spelling, split
 
-_REST = ("https://www.bitmex.com", "https://testnet.bitmex.com")
+_REST = ("https://www.bitmex.com/api/v1", "https://testnet.bitmex.com/api/v1")
 _QUOTES = ("USDT", "USDC", "USD", "EUR")  # no TUSD, in which XBTUSD would end
 _SOCKET = ("wss://ws.bitmex.com/realtime", "wss://ws.testnet.bitmex.com/realtime")
 

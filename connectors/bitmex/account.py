@@ -44,7 +44,7 @@ def assets() -> Call:
     return Call(
         endpoint=Role.REST,
         method="GET",
-        path="/api/v1/wallet/assets",
+        path="/wallet/assets",
         read=lambda answer: rows.units_of(read_json(answer)),
         costs=(Cost("PUBLIC", 1),),
     )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -78,7 +78,7 @@ class BitmexSigner(Signer):
         if signed:
             headers["api-key"] = key
             headers["api-expires"] = str(expires)
-            headers["api-signature"] = sign(step.method, path, expires, body, secret)
+            headers["api-signature"] = sign(step.method, urlsplit(base_url).path + path, expires, body, secret)
         return Wire(step.method, path, headers, body or None)
 
 

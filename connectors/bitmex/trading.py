@@ -107,7 +107,7 @@ class BitmexTrading(Trading):
         call = Call(
             endpoint=Role.REST,
             method="GET",
-            path="/api/v1/trade/bucketed",
+            path="/trade/bucketed",
             params=tuple(params),
             read=read,
             costs=costs,
@@ -323,7 +323,7 @@ def _get(path: str, read: Callable[[Any], Any], *params: tuple[str, str]) -> Cal
     return Call(
         endpoint=Role.REST,
         method="GET",
-        path=f"/api/v1{path}",
+        path=path,
         params=params,
         read=lambda answer: read(read_json(answer)),
         costs=(Cost("PUBLIC", 1),),
@@ -342,7 +342,7 @@ def _private(
     return Call(
         endpoint=Role.REST,
         method=method,
-        path=f"/api/v1{path}",
+        path=path,
         params=params,
         body=body,
         security=Security.SIGNED,

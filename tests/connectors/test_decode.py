@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -150,7 +151,7 @@ def line_of(slug: str, row: dict[str, Any]) -> dict[str, Any] | None:
         if not steps:
             return None
         step = steps[-1]  # what comes before learns names
-        line["http"] = f"{step.method} {step.path}"
+        line["http"] = f"{step.method} {urlsplit(family.url(step.endpoint)).path}{step.path}"
     return line
 
 
@@ -378,6 +379,13 @@ def test_bars_tell_their_pair_their_interval_and_which_of_them_is_over() -> None
 def test_a_refusal_is_told_where_bodies_speak_for_themselves_too() -> None:
     (event,) = told("kraken", {"error": ["EQuery:Unknown asset pair"]}, http="/0/public/Depth")
     assert (event["kind"], event["text"]) == ("error", "Unknown asset pair")
+
+
+@pytest.mark.parametrize("base", ["", "/api/v1", "https://www.bitmex.com/api/v1"])
+def test_an_address_may_be_written_as_the_documentation_writes_it(base: str) -> None:
+    row = {"symbol": "XBTUSD", "id": 1, "side": "Sell", "size": 40, "price": 9780.5}
+    (event,) = told("bitmex", [row], http=f"GET {base}/orderBook/L2")
+    assert event == {"kind": "book_snapshot", "symbol": "BTC-USD", "bids": [], "asks": [[9780.5, 40.0]]}
 
 
 def test_a_request_is_not_taken_for_a_refusal() -> None:
