@@ -769,6 +769,10 @@ class Trading(ABC):
         """Change price and/or total amount (Decimals) in place; `client_id` is a fresh one for venues that need it."""
         raise NotSupported("this venue cannot amend an order")
 
+    def place_batch(self, orders: Sequence[OrderRequest], facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
+        """Several orders of one instrument in one request; each is taken, or REJECTED, for itself."""
+        raise NotSupported("this venue takes orders one by one")
+
     def set_leverage(
         self, instrument: Instrument, leverage: int, facts: Mapping[str, Any]
     ) -> Flow[Mapping[str, Any] | None]:

@@ -156,6 +156,8 @@ def _step_to_sign(call: Mapping[str, Any], family: Family, venue: Venue) -> Step
             return named[0] if named and call["op"].endswith("balances") else asks[0]
         case "amend":
             return _change(_flow(call, family, venue), call, instrument_for(call, family, venue))
+        case "cancel_batch":
+            return _cancel_named(call, family, venue)
     steps = [step for _, step in walk(lambda: _flow(call, family, venue))]
     if not steps:
         return next(_flow(call, family, venue))  # raises what the walk met
@@ -177,6 +179,21 @@ def _change(flow: Flow[Any], call: Mapping[str, Any], instrument: Instrument) ->
         if step.effect is not Effect.READ:
             break
         step = flow.send(resting)
+    return step
+
+
+def _cancel_named(call: Mapping[str, Any], family: Family, venue: Venue) -> Step:
+    """The request that cancels several orders by name, where everything of an instrument is cancelled so. Raises LookupError."""
+    instrument, names = instrument_for(call, family, venue), call["order_ids"]
+    flow = family.trading.cancel_all(instrument, dict(call["facts"]))
+    step = next(flow)
+    for _ in range(LONGEST):
+        if step.effect is not Effect.READ:
+            break
+        listed = [OrderUpdate(wire=instrument.wire, venue_id=name, status=OrderStatus.OPEN) for name in names]
+        step = flow.send({} if step.security is Security.NONE else listed)
+    if not names or not all(str(name) in str(step) for name in names):
+        raise LookupError(f"{venue.slug} is not asked to cancel several orders by name")
     return step
 
 
@@ -257,6 +274,8 @@ def _flow(call: Mapping[str, Any], family: Family, venue: Venue) -> Flow[Any]:
             if call.get("position_side"):
                 facts["dual"] = True
             return trading.place(order_for(call, instrument), facts, socket=socket)
+        case "place_batch":
+            return trading.place_batch([order_for(order, instrument) for order in call["orders"]], facts)
         case "cancel":
             return trading.cancel(ref, facts, socket=socket)
         case "cancel_all":

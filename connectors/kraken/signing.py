@@ -88,7 +88,8 @@ class KrakenSigner(Signer):
             raise AuthenticationFailed("this needs an API key and its private key")
         nonce = str(stamp.nonce)
         if step.body is not None:
-            kind, body = "application/json", _encode({"nonce": nonce, **step.body}).decode()
+            kind = "application/json"
+            body = _encode({"nonce": nonce, **step.body, **({"deadline": late} if late else {})}).decode()
         else:
             kind = "application/x-www-form-urlencoded"
             params = sorted(step.params + ((("deadline", late),) if late else ()))

@@ -188,6 +188,26 @@ class KrakenTrading(Trading):
         fields = _form_fields(order) + ([("validate", "true")] if facts.get("validate") else [])  # checked, not placed
         return once(_private("AddOrder", read, *fields, effect=Effect.PLACE, costs=costs, late=True))
 
+    def place_batch(self, orders: Sequence[OrderRequest], facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
+        """AddOrderBatch: two to fifteen orders of one pair."""
+        instrument = orders[0].instrument
+        fields = [{name: value for name, value in _form_fields(order) if name != "pair"} for order in orders]
+
+        def read(result: Any) -> list[OrderUpdate]:
+            found = []
+            for order, row in zip(orders, result["orders"], strict=True):
+                update = OrderUpdate(wire=instrument.wire, client_id=order.client_id, status=OrderStatus.PENDING)
+                if row.get("error"):
+                    update.status, update.reason = OrderStatus.REJECTED, str(row["error"])
+                else:
+                    update.venue_id = row["txid"]
+                found.append(update)
+            return found
+
+        body = {"pair": rest_pair(instrument), "orders": fields}
+        costs = (Cost(ENGINE, len(orders), instrument.wire),)
+        return once(_private("AddOrderBatch", read, effect=Effect.PLACE, costs=costs, body=body, late=True))
+
     def cancel(self, order: OrderRef, facts: Mapping[str, Any], *, socket: bool = False) -> Flow[OrderUpdate]:
         """CancelOrder or cancel_order. Young orders are dear to cancel."""
         costs = (Cost(ENGINE, 0, order.instrument.wire, _CANCEL_AGE, order.created),)

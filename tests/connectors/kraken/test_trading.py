@@ -191,6 +191,28 @@ def test_only_the_last_bar_can_be_unfinished_whatever_our_clock_says() -> None:
         assert [bar.closed for bar in found] == [True, True, closed]
 
 
+def test_of_a_bundle_each_order_is_taken_or_refused_for_itself_and_none_is_late() -> None:
+    orders = [request(post_only=True), request(client_id="b")]
+    step = next(FAMILY.trading.place_batch(orders, FACTS))
+    assert isinstance(step, Call)
+    assert step.costs == (Cost("ENGINE", 2, "BTC/USD"),)
+    secrets = {"key": "k", "secret": "AAAA"}
+    body = json.loads(str(FAMILY.signer.seal(step, secrets, {}, Stamp(1_000, 7, "0" * 32), "").body))
+    assert (body["nonce"], body["pair"], body["deadline"]) == ("7", "XBTUSD", "1970-01-01T00:00:06.000Z")
+    assert [(row["cl_ord_id"], row.get("oflags")) for row in body["orders"]] == [
+        (orders[0].client_id, "post"),
+        ("b", None),
+    ]
+    result = {"orders": [{"txid": "O1", "descr": {}}, {"error": "EOrder:Insufficient funds"}]}
+    taken, refused = step.read(answered(result=result))
+    assert (taken.venue_id, taken.status, taken.client_id) == ("O1", OrderStatus.PENDING, orders[0].client_id)
+    assert (refused.status, refused.reason, refused.client_id) == (
+        OrderStatus.REJECTED,
+        "EOrder:Insufficient funds",
+        "b",
+    )
+
+
 def test_small_numbers_are_written_without_exponent() -> None:
     step: Any = next(FAMILY.trading.place(request(amount=D("1E-8"), price=D("1E-7")), FACTS, socket=True))
     frame = FAMILY.signer.seal(_numbered(step), {}, {"token": "T"}, Stamp(0, 0, ""), "").frame
