@@ -3,6 +3,7 @@
 It asks nobody: no guard, no limit, no arming. It cancels what the venues list, whoever placed it, first with the venue's own
 cancel-all, then one by one. A venue that cannot be reached is tried until it can; the others do not wait for it. An account
 counts as confirmed only when its lists are empty, no order of ours is still on its way to it and none is in doubt there.
+One that is just being connected takes part until it is known that it has no key.
 
 Beginning and end at each account are in the journal. What the end of the program cut off stands in the report at the next
 start until the trader goes on with it or leaves it; until then nothing is sent there, and nothing is cancelled unasked: other
@@ -67,6 +68,7 @@ class Kill(QObject):
         self._inquiry = inquiry
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._again = asyncio.Event()
+        self._starting: set[str] = set()  # accounts of which it was not known yet whether they have a key
         self.lines: dict[str, KillLine] = {}
         self.pressed_at = 0
 
@@ -114,7 +116,9 @@ class Kill(QObject):
         """Cancel everything; returns what was confirmed, by account, when all have. Pressed again: try at once."""
         self.pressed_at = now_ms()
         cut_off = {line.account for line in self.cut_off}
-        return await self._begin(cut_off | self._unfinished() | {account.id for account in self._keyed()})
+        sure = cut_off | self._unfinished() | {account.id for account in self._keyed()}
+        self._starting = {account.id for account in self._accounts.accounts.values() if _is_starting(account)} - sure
+        return await self._begin(sure | self._starting)
 
     async def _begin(self, wanted: set[str]) -> dict[str, str]:
         for account_id in sorted(wanted):
@@ -153,6 +157,11 @@ class Kill(QObject):
         line = self.lines[account.id]
         self._mark(account)
         while True:
+            if account.id in self._starting and not account.keyed and not _is_starting(account):
+                del self.lines[account.id]
+                self._note(account.id, KillStep.LEFT, "it has no key: no order can be cancelled there")
+                self.changed.emit()
+                return
             line.rounds += 1
             try:
                 done = await self._round(account, line)
@@ -288,3 +297,8 @@ class Kill(QObject):
     def _take(self, account: Account, family: Family, rows: list[OrderUpdate]) -> None:
         for row in rows:
             self._blotter.heard(account, row, family.name)
+
+
+def _is_starting(account: Account) -> bool:
+    """Whether it is being connected and its key was not read yet: a keyring may ask its owner first."""
+    return account.state is AccountState.CONNECTING and account.session is None and not account.keyed

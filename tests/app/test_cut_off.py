@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.accounts import AccountState
 from app.desk import GuardRefused, Order, OrderState
 from app.kill import Round
 from app.vault import Vault, VaultProblem
@@ -128,6 +129,41 @@ async def test_an_account_whose_key_cannot_be_read_is_no_confirmation(
         await until(lambda: line.state is Round.UNREACHABLE, "its state")
         assert "unlock it" in line.text
         killing.cancel()
+
+
+@pytest.mark.parametrize("key", [True, False])
+async def test_an_account_that_is_just_being_connected_takes_part_unless_it_has_no_key(
+    tmp_path: Path, key: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given a kill while a keyring still asks to be unlocked, then what stands there is cancelled as soon as it can be."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place())
+        (other, live), asks = (scene.account, scene.terminal.accounts.add("binance", Environment.LIVE)), asyncio.Event()
+
+        async def where() -> tuple[dict[str, str], dict[str, str]]:
+            await asks.wait()
+            return server.hosts, server.credentials if key else {}
+
+        monkeypatch.setattr(live, "_where", where)
+        starting = asyncio.ensure_future(live.start())
+        await until(lambda: live.state is AccountState.CONNECTING, "the account to be connected")
+        killing = asyncio.ensure_future(scene.desk.kill())
+        await until(lambda: order.is_final, "the end of the order where it can be reached")
+        line = await until(lambda: scene.desk.killing.lines.get(live.id), "a line in the report")
+        await until(lambda: line.state is Round.UNREACHABLE, "that it is not reached")
+        row = NewOrder(
+            key="spot:BTC-USDT", side=Side.BUY, kind=OrderKind.LIMIT, price=Decimal(62000), amount=Decimal("0.001")
+        )
+        await until(lambda: scene.desk.killing.lines[other.id].state is Round.CONFIRMED, "the other venue's word")
+        server.exchange.place(ACCOUNT, row)
+        asks.set()
+        confirmed = {other.id: "confirmed"} | ({live.id: "confirmed"} if key else {})
+        assert await killing == confirmed
+        assert bool(server.exchange.open_orders(ACCOUNT)) is not key
+        assert not scene.desk.killing.active
+        assert await scene.desk.journal.cut_off_kills() == {}
+        await starting
 
 
 async def never(*_: Any) -> None:
