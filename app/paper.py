@@ -128,8 +128,10 @@ class PaperSession:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        await self.source.stop()
-        self.store.close()
+        try:
+            await self.source.stop()
+        finally:
+            self.store.close()
 
     async def reset(self, funds: Mapping[str, Decimal] | None = None) -> None:
         """Cancel everything, forget positions and fills, start anew with `funds`. Raises VenueError."""

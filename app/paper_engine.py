@@ -155,6 +155,7 @@ class PaperEngine(Exchange):
         rules = AccountRules(client_ids=ClientIds.EVER, max_open_orders=max_open_orders)
         self._own = self._ledger.open(OWNER, rules)
         self._streets: dict[str, _Street] = {}
+        self._since = start_ms  # a venue may begin with its latest trades, and an earlier run has heard those
         self._told_marks: set[str] = set()  # contracts of which the venue tells the mark price
         # ids are unique over restarts without a counter to keep: no more than so many orders are made a millisecond
         self._engine._order_id = start_ms * IDS_A_MS
@@ -260,11 +261,11 @@ class PaperEngine(Exchange):
         self._value(street, view)
 
     def trade(self, key: str, trade: Trade, now_ms: int) -> None:
-        """A trade on the live tape. Known ids, and trades from before an order was placed, do nothing to it."""
+        """A trade on the live tape. Known ids, and trades from before an order was placed or taken up, do nothing to it."""
         self._go_on(now_ms)
         street = self._streets.get(key)
         view = self._views(key) if street is not None else None
-        if street is None or view is None or self._is_known(street, trade):
+        if street is None or view is None or trade.time < self._since or self._is_known(street, trade):
             return
         market, ticks = street.market, street.ticks(trade.price)
         if ticks <= 0:

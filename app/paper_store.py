@@ -1,6 +1,7 @@
 """What a paper account owns and has in the book, on disk: written with each change, before anybody is told of it.
 
-One small SQLite file an account. A file that can't be read is kept aside and said; the account then starts anew.
+One small SQLite file an account. A file that can't be read is kept aside and said; the account then starts anew. One Fathom
+alone has it: two would fill the same orders twice.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class Kept(Struct, kw_only=True):
 
 
 class PaperStore:
-    """`path` None keeps everything in memory. `problem` says what was wrong with the file, if anything."""
+    """`path` None keeps everything in memory. `problem` says what was wrong with the file, if anything.
+
+    Raises OSError while another program has the file: it is whole, and nothing may be concluded without it.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -135,6 +139,8 @@ class PaperStore:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             return self._prepared(str(self.path))
         except (sqlite3.Error, OSError) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                raise OSError(f"the paper account's file {self.path} is in use by another program") from error
             aside = self.path.with_suffix(".broken.sqlite")
             try:
                 self.path.replace(aside)
@@ -146,21 +152,33 @@ class PaperStore:
 
     @staticmethod
     def _prepared(name: str) -> sqlite3.Connection:
-        db = sqlite3.connect(name, timeout=2.0)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA):
+        db = sqlite3.connect(name, timeout=0.2)
+        try:
+            _prepare(db)
+        except BaseException:
             db.close()
-            raise sqlite3.DatabaseError(f"it was written by a newer Fathom (schema {version})")
-        with db:
-            db.execute("CREATE TABLE IF NOT EXISTS state (kind TEXT, id TEXT, body BLOB, PRIMARY KEY (kind, id))")
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, client_id TEXT, final INTEGER, body BLOB)"
-            )
-            db.execute("CREATE INDEX IF NOT EXISTS orders_by_client ON orders(client_id)")
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS fills (key TEXT, id INTEGER, time INTEGER, body BLOB, PRIMARY KEY (key, id))"
-            )
-            db.execute(f"PRAGMA user_version = {SCHEMA}")
+            raise
         return db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """Undamaged, of the present schema, and ours alone as long as it is open. Raises sqlite3.Error."""
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version not in (0, SCHEMA):
+        raise sqlite3.DatabaseError(f"it was written by a newer Fathom (schema {version})")
+    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(" ".join(verdict.split()))
+    with db:
+        db.execute("CREATE TABLE IF NOT EXISTS state (kind TEXT, id TEXT, body BLOB, PRIMARY KEY (kind, id))")
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, client_id TEXT, final INTEGER, body BLOB)"
+        )
+        db.execute("CREATE INDEX IF NOT EXISTS orders_by_client ON orders(client_id)")
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS fills (key TEXT, id INTEGER, time INTEGER, body BLOB, PRIMARY KEY (key, id))"
+        )
+        db.execute(f"PRAGMA user_version = {SCHEMA}")

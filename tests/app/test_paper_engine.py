@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.paper_engine import OWNER
+from app.paper_engine import OWNER, PaperEngine
 from connectors.model import EndReason, OrderKind, OrderStatus, Side, TimeInForce
-from connectors.practice.terms import Refusal, RefusalKind
+from connectors.practice.terms import Refusal, RefusalKind, Wallet
 from tests.app.paper_street import FEES, INVERSE, LINEAR, SPOT, Street, ordinary
 
 D = Decimal
@@ -217,6 +217,25 @@ def test_a_trade_is_counted_once_and_only_if_it_is_younger_than_the_order() -> N
     street.trade(100, 0.4, SELL, id="same")
     street.trade(100, 0.4, SELL, id="same")
     assert street.order(order).filled == D("0.4")
+
+
+def test_a_trade_that_an_earlier_run_heard_does_not_count_again() -> None:
+    """given a venue that begins with its latest trades, when the account is taken up again, then they fill nothing twice."""
+    first = ordinary()
+    order = first.place(BUY, "1", "98")
+    heard = first.now + 1
+    first.trade(97, 0.4, SELL, id="7", time=heard)
+    assert first.order(order).filled == D("0.4")
+    second = ordinary()
+    second.now = heard + 1_000
+    second.engine = PaperEngine(second._view, start_ms=second.now)
+    second.engine.open_instrument(SPOT, FEES, D(100))
+    second.engine.deposit_exactly(Wallet.SPOT, "USDT", D(100_000))
+    second.engine.restore_order(first.order(order))
+    second.trade(97, 0.4, SELL, id="7", time=heard)
+    assert second.order(order).filled == D("0.4")
+    second.trade(97, 0.4, SELL, id="8")
+    assert second.order(order).filled == D("0.8")
 
 
 def test_without_proof_there_are_no_fills() -> None:
