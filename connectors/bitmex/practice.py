@@ -167,10 +167,14 @@ class BitmexPractice(VenuePractice):
 
     def cancel_all_after(self, account: str, params: dict[str, Any]) -> Any:
         """POST /order/cancelAllAfter, milliseconds."""
+        if params.get("timeout") is None:
+            raise ApiError(400, "timeout is invalid", "ValidationError")
         return self.arm(account, number(params, "timeout", 0))
 
     def arm(self, account: str, timeout: int) -> dict[str, Any]:
         """See `practice_stream.Owner`."""
+        if timeout < 0:
+            raise ApiError(400, "timeout is invalid", "ValidationError")
         if not timeout:
             self._armed.pop(account, None)
             return {"now": stamp(self.tables.now_ms), "cancelTime": 0}

@@ -104,7 +104,7 @@ class OrderRest:
         if amount is None and "Close" in flags:
             held = self.exchange.position(account, listing.key).size
             amount, word = abs(held), word or ("Sell" if held > 0 else "Buy")
-        if amount is None or amount == 0:
+        if amount is None or amount == 0 or (amount < 0 and word == "Buy"):
             raise ApiError(400, "orderQty is invalid", "ValidationError")
         side = Side(str(word).lower()) if word else (Side.SELL if amount < 0 else Side.BUY)
         return abs(amount), side
@@ -209,8 +209,7 @@ class OrderRest:
             row = self.rows.execution(order, "Trade", number=0, fill=fill, filled=filled, worth=worth)
             row["lastLiquidityInd"] = "Added" if fill.maker else "Removed"  # REST has other words than the stream
             found.append(row)
-        payments = self.exchange.funding(account, key)
-        found += [self.rows.funding(account, payment, number) for number, payment in enumerate(payments)]
+        found += [self.rows.funding(account, payment) for payment in self.exchange.funding(account, key)]
         found.sort(key=lambda row: row["timestamp"])
         found = [row for row in found if all(row.get(name) == value for name, value in wanted.items())]
         return cut(within(found, params), params)

@@ -7,7 +7,7 @@ from typing import Any
 
 from connectors.bitmex.practice_rows import CURRENCIES, Rows, symbol_of
 from connectors.bitmex.practice_stream import BINS, Tables
-from connectors.bitmex.practice_terms import ApiError, cut, is_true, listing_of, moment, number, within
+from connectors.bitmex.practice_terms import ApiError, cut, filter_of, is_true, listing_of, moment, number, within
 from connectors.practice.exchange import Exchange
 
 
@@ -32,12 +32,16 @@ class PublicRest:
         if params.get("symbol"):
             found = self.tables.symbols.get(str(params["symbol"]))
             return [self.rows.instrument(found.key)] if found is not None else []
-        return cut(self.active(account, params), params)
+        wanted = filter_of(params)
+        found = [
+            row for row in self.active(account, params) if all(row.get(name) == value for name, value in wanted.items())
+        ]
+        return cut(found, params)
 
     def book(self, account: str, params: dict[str, Any]) -> Any:
         """GET /orderBook/L2: asks from the highest down, then bids."""
         listing = listing_of(self.tables.symbols, params)
-        depth = int(params.get("depth", 25))
+        depth = number(params, "depth", 0) if "depth" in params else 25
         table = self.tables.image("orderBookL2", symbol_of(listing), None)["data"]
         asks = [row for row in table if row["side"] == "Sell"]
         bids = [row for row in table if row["side"] == "Buy"]

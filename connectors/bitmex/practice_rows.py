@@ -28,6 +28,7 @@ from connectors.practice.terms import (
 
 HOUR = 3_600_000
 MAX_PRICE = 1_000_000
+LIQUIDATION = "liquidation"  # the exchange's word for an order of its own that closes a position
 CURRENCIES = {"BTC": ("XBt", 8), "USDT": ("USDt", 6)}
 ACCOUNTS = {"trader": 1000001, "other": 1000002}
 ORDER_TYPES = {
@@ -147,6 +148,10 @@ class Rows:
     def exec_id(self, fill: Execution) -> str:
         """execID: of one account's execution."""
         return mid_number(fill.trade_id, f"{self._numbers[fill.key]:04x}{ACCOUNTS[fill.account] % 65536:04x}")
+
+    def funding_id(self, account: str, payment: FundingPayment) -> str:
+        """execID: of one account's payment."""
+        return mid_number(payment.time, f"ff{self._numbers[payment.key]:02x}{ACCOUNTS[account] % 65536:04x}")
 
     def listing(self, key: str) -> Listing:
         """A listing by the exchange's key."""
@@ -324,6 +329,8 @@ class Rows:
         return flags
 
     def _own_text(self, order: Order) -> str:
+        if order.text == LIQUIDATION:
+            return "Liquidation"
         return self.said.get(order.id, ("", ""))[1] or "Submitted via API."
 
     def _text(self, order: Order) -> str:
@@ -382,11 +389,11 @@ class Rows:
             "timestamp": stamp(fill.time),
         }
 
-    def funding(self, account: str, payment: FundingPayment, number: int) -> dict[str, Any]:
+    def funding(self, account: str, payment: FundingPayment) -> dict[str, Any]:
         """Funding among the executions: a cash flow. What was paid is positive, like a fee."""
         listing = self.listing(payment.key)
         return {
-            "execID": mid_number(number, "ffffffff"),
+            "execID": self.funding_id(account, payment),
             "orderID": "00000000-0000-0000-0000-000000000000",
             "clOrdID": "",
             "account": ACCOUNTS[account],

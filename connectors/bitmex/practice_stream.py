@@ -350,8 +350,7 @@ class Tables:
                 self._tell_margin(event.account, event.balance.asset)
             case FundingPaid():
                 self._realised[event.account, event.key] += event.payment.amount
-                self._events += 1
-                row = self.rows.funding(event.account, event.payment, self._events)
+                row = self.rows.funding(event.account, event.payment)
                 self.publish_private(event.account, "execution", "insert", row)
             case _:
                 pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from connectors.bitmex import rows
@@ -51,6 +52,23 @@ _ORDERS = (Cost("PRIVATE", 1), Cost("ORDERS", 1))
 
 class BitmexTrading(Trading):
     """See the module. Fact `units`: the decimals of each unit of money."""
+
+    def read_alone(self, path: str, query: Mapping[str, str], answer: Answer) -> Any:
+        """Bars: how long they are says their address, or how far apart they are; only the newest of a `partial` list may run."""
+        if path.removeprefix("/api/v1") != "/trade/bucketed":
+            return None
+        body = read_json(answer)
+        ends = sorted(rows.when(row["timestamp"]) for row in body)
+        apart = min((later - earlier for earlier, later in pairwise(ends) if later > earlier), default=0)
+        by_span = next((name for name, span in rows.SPANS.items() if span == apart), "")
+        interval = query.get("binSize", by_span)
+        if interval not in rows.SPANS:
+            return None
+        found = [bar for row in body if (bar := rows.candle(row, interval)) is not None]
+        found.sort(key=lambda bar: bar.start)
+        if found and query.get("partial") == "true":
+            found[-1].closed = False
+        return found
 
     # public
 

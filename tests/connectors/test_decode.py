@@ -388,6 +388,21 @@ def test_an_address_may_be_written_as_the_documentation_writes_it(base: str) -> 
     assert event == {"kind": "book_snapshot", "symbol": "BTC-USD", "bids": [], "asks": [[9780.5, 40.0]]}
 
 
+def test_bars_that_are_stamped_with_their_end_tell_how_long_they_are() -> None:
+    """By their address, or by how far apart they are; only the last one of a list with the running bar is not over."""
+    bar = {"symbol": "XBTUSD", "open": 1, "high": 2, "low": 1, "close": 2, "volume": 100}
+    body = [{**bar, "timestamp": f"2026-01-01T00:{minute}:00.000Z"} for minute in ("15", "05", "10")]
+    for address in ("/trade/bucketed", "/api/v1/trade/bucketed?symbol=XBTUSD&binSize=5m"):
+        events = told("bitmex", body, http=address)
+        assert [row["start"] % 3_600_000 // 60_000 for row in events] == [0, 5, 10]
+        assert {row["interval"] for row in events} == {"5m"}
+        assert all(row["closed"] for row in events)
+    events = told("bitmex", body, http="/trade/bucketed?binSize=1h&partial=true")
+    assert [(row["interval"], row["closed"]) for row in events] == [("1h", True), ("1h", True), ("1h", False)]
+    refusal = {"error": {"message": "binSize is invalid", "name": "ValidationError"}}
+    assert [event["kind"] for event in told("bitmex", refusal, http="/trade/bucketed")] == ["error"]
+
+
 def test_a_request_is_not_taken_for_a_refusal() -> None:
     request = {"method": "add_order", "params": {"symbol": "BTC/USD", "token": "t"}, "req_id": 42}
     assert "error" not in {event["kind"] for event in told("kraken", request)}

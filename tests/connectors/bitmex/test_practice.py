@@ -145,6 +145,24 @@ def test_a_refusal_for_too_many_requests_says_what_is_left(practice: BitmexPract
     assert int(answers[-1].headers["x-ratelimit-reset"]) > NOW // 1000
 
 
+def test_a_purchase_of_less_than_nothing_and_a_switch_without_a_time_are_refused(practice: BitmexPractice) -> None:
+    assert refused(practice, "POST", "/order", order(orderQty=-100)) == "orderQty is invalid"
+    ask(practice, "POST", "/order", order())
+    ask(practice, "POST", "/order/cancelAllAfter", {"timeout": 60_000})
+    for body in ({}, {"timeout": -1}):
+        assert refused(practice, "POST", "/order/cancelAllAfter", body) == "timeout is invalid"
+    practice.tick(NOW + 60_000)
+    assert practice.exchange.open_orders("trader") == [], "the switch was still set"
+
+
+def test_instruments_are_chosen_and_books_cut_as_asked(practice: BitmexPractice) -> None:
+    chosen = urlencode({"filter": json.dumps({"quoteCurrency": "USD"})})
+    assert [row["symbol"] for row in ask(practice, "GET", "/instrument", query=chosen)] == ["XBTUSD"]
+    assert len(ask(practice, "GET", "/orderBook/L2", query="symbol=XBTUSD&depth=1")) == 2
+    assert len(ask(practice, "GET", "/orderBook/L2", query="symbol=XBTUSD&depth=0")) == 4
+    assert answered(practice, "GET", "/orderBook/L2", query="symbol=XBTUSD&depth=-1").status == 400
+
+
 # what an order says of itself
 
 
@@ -240,6 +258,45 @@ def test_margin_tells_orders_from_positions_and_what_was_gained_from_what_is_ope
     resting = ask(practice, "GET", "/user/margin", query=f"currency={currency}")
     assert abs(resting["initMargin"] - worth(size, D(price)) / position["leverage"]) <= 2
     assert resting["maintMargin"] == margin["maintMargin"]
+
+
+def test_funding_is_paid_by_longs_counted_as_gained_or_lost_and_has_one_id(practice: BitmexPractice) -> None:
+    """given a long inverse and a short linear position at a positive rate, then each pays or gets rate x value at the mark."""
+    bought(practice, "XBTUSD")
+    ask(practice, "POST", "/order", {"symbol": "ETHUSDT", "side": "Sell", "orderQty": SIZES["ETHUSDT"]})
+    before = {row["currency"]: row for row in ask(practice, "GET", "/user/margin", query="currency=all")}
+    socket = listening(practice, "execution")
+    practice.exchange.advance(practice.exchange.mark(INVERSE).next_funding)
+    told = {row["symbol"]: row for row in heard(socket, "execution", "insert")}
+    assert {row["execType"] for row in told.values()} == {"Funding"}
+    long, short = told["XBTUSD"], told["ETHUSDT"]
+    assert long["execComm"] == round(SIZES["XBTUSD"] / long["lastPx"] * 10**8 * long["commission"]) > 0
+    assert short["execComm"] == -round(SIZES["ETHUSDT"] * 10 * short["lastPx"] * short["commission"]) < 0
+    after = {row["currency"]: row for row in ask(practice, "GET", "/user/margin", query="currency=all")}
+    for currency, row in (("XBt", long), ("USDt", short)):
+        for name in ("walletBalance", "realisedPnl"):
+            assert after[currency][name] - before[currency][name] == -row["execComm"]
+    for symbol in ("XBTUSD", "ETHUSDT"):
+        read = ask(practice, "GET", "/execution/tradeHistory", query=f"symbol={symbol}")
+        assert [row for row in read if row["execType"] == "Funding"] == [told[symbol]]
+    assert long["execID"] != short["execID"]
+
+
+def test_a_forced_sale_says_what_it_is(practice: BitmexPractice) -> None:
+    """given a long position that the market leaves behind, then it is sold, and the row says "Liquidation"."""
+    exchange = practice.exchange
+    ask(practice, "POST", "/position/leverage", {"symbol": "ETHUSDT", "leverage": 0})
+    exchange.withdraw("trader", "USDT", D(499_975), Wallet.MARGIN)
+    bought(practice, "ETHUSDT", orderQty=40_000)
+    socket = listening(practice, "execution")
+    exchange.cancel_all("other")
+    for side, price in ((Side.BUY, 1000), (Side.SELL, 1001)):
+        exchange.place("other", NewOrder(key=LINEAR, side=side, amount=D(1_000_000), price=D(price)))
+    for second in range(1, 120):
+        exchange.advance(NOW + second * 1000)
+    (row,) = (row for row in heard(socket, "execution", "insert") if row["execType"] == "Trade")
+    assert (row["side"], row["lastQty"], row["lastPx"], row["text"]) == ("Sell", 40_000, 1000, "Liquidation")
+    assert ask(practice, "GET", "/execution/tradeHistory", query="reverse=true&count=1")[0]["text"] == "Liquidation"
 
 
 def test_a_closed_position_stays_as_a_row(practice: BitmexPractice) -> None:
