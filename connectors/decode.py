@@ -74,6 +74,7 @@ from connectors.tools import LONGEST, walk
 
 SHOWN = 200  # characters of what isn't understood
 DEPTHS = (20, 100)  # levels of a book that may have an address of their own
+_VERSION = re.compile("/v[0-9]+/")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder().decode
 
@@ -303,6 +304,13 @@ def decode_body(families: Sequence[Family], path: str, body: str | bytes, status
         for make in _operations(family)
         if (wire := _asked_at(family, make, *asked)) is not None
     ]
+    if not matched:
+        asked = (asked[0], _of_today(families, asked[1]), query)
+        matched = [
+            (family, family.trading.instruments, "")
+            for family in families
+            if _asked_at(family, family.trading.instruments, *asked) is not None
+        ]
     refusal: dict[str, Any] | None = None
     best: list[dict[str, Any]] = []
     best_rank = (-1, -1)
@@ -332,6 +340,13 @@ def _alone(family: Family, address: Address, raw: bytes, status: int) -> list[di
     except (VenueError, *UNREADABLE):
         return None
     return None if value is None else _plain_values(value, family, "") or [{"kind": "control", "type": "nothing"}]
+
+
+def _of_today(families: Sequence[Family], path: str) -> str:
+    """The address that lists instruments today, for one of another version: older recordings may have asked /v1/."""
+    calls = [step for family in families if isinstance(step := _first(family.trading.instruments), Call)]
+    plain = _VERSION.sub("/", path)
+    return next((call.path for call in calls if plain.endswith(_VERSION.sub("/", call.path))), path)
 
 
 def _likeness(make: Any, query: Mapping[str, str]) -> int:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 from connectors.contract import Answer, Call, Channel, Environment, Event, Family, Page, Stream, Unknown, Venue
-from connectors.errors import NotSupported, VenueError
+from connectors.errors import AuthenticationFailed, NotSupported, VenueError
 from connectors.model import (
     BookBroken,
     BookCheck,
@@ -231,8 +231,9 @@ class Replay:
             if wire not in values:
                 continue
             family = self.venue.family(name)
-            call = _first_call(family.trading.book(instrument))
-            if call is not None and self._same_address(family, call, parts.hostname, parts.path):
+            for call in _calls(family.trading.book(instrument)):
+                if not self._same_address(family, call, parts.hostname, parts.path):
+                    continue
                 try:
                     snapshot = call.read(answer)
                 except VenueError:
@@ -374,6 +375,19 @@ def _first_call(flow: Any) -> Call | None:
         return None
     flow.close()
     return step if isinstance(step, Call) else None
+
+
+def _calls(flow: Any) -> list[Call]:
+    """The first request of an operation, and those that it makes instead where there is no key for it."""
+    found: list[Call] = []
+    try:
+        step = next(flow)
+        while isinstance(step, Call):
+            found.append(step)
+            step = flow.throw(AuthenticationFailed("no key"))
+    except (StopIteration, VenueError):
+        pass
+    return found
 
 
 def replay(path: Path, venue: Venue, listener: Listener | None = None) -> ReplayReport:

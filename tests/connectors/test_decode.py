@@ -293,6 +293,10 @@ ORDER = {
     "dealSize": "0", "dealFunds": "0", "active": True, "cancelExist": False, "createdAt": 1, "lastUpdatedAt": 2,
 }  # fmt: skip
 LOTS = {"id": "23", "symbol": "XBTUSDTM", "type": "limit", "side": "buy", "price": "2", "size": 1, "isActive": True}
+PAIR = {
+    "symbol": "BCHSV-USDT", "baseCurrency": "BSV", "quoteCurrency": "USDT", "baseMinSize": "1", "quoteMinSize": "1",
+    "baseIncrement": "0.01", "quoteIncrement": "0.01", "priceIncrement": "0.01", "enableTrading": True,
+}  # fmt: skip
 IMAGE = {"sequence": "7", "time": 5, "bids": [["1", "2"]], "asks": [["3", "4"]]}
 BULLET = {"token": "t", "instanceServers": [{"endpoint": "wss://x/", "pingInterval": 18000, "pingTimeout": 10000}]}
 LOT_IMAGE = {"sequence": 7, "symbol": "XBTUSDM", "ts": 5, "bids": [[1, 2]], "asks": [[3, 4]]}
@@ -301,6 +305,7 @@ LOT_IMAGE = {"sequence": 7, "symbol": "XBTUSDM", "ts": 5, "bids": [[1, 2]], "ask
 @pytest.mark.parametrize(
     ("market", "address", "data", "expected"),
     [
+        ("spot", "/api/v1/symbols", [PAIR], {"kind": "instrument", "symbol": "BSV-USDT"}),  # of 2021; /v2/ today
         ("spot", "GET /api/v1/hf/orders/67?symbol=BTC-USDT", ORDER, {"kind": "order", "id": "67", "symbol": "BTC-USDT"}),
         ("spot", "/api/v1/hf/orders/client-order/c?symbol=BTC-USDT", ORDER, {"kind": "order", "client_id": "c"}),
         ("spot", "DELETE /api/v1/hf/orders/67?symbol=BTC-USDT", {"orderId": "67"}, {"kind": "order", "id": "67"}),

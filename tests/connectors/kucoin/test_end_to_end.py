@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -37,8 +38,8 @@ from connectors.model import (
     Trade,
 )
 from connectors.practice.terms import NewOrder, Wallet
-from connectors.runtime.record import Recorder, read
-from connectors.runtime.replay import replay
+from connectors.runtime.record import Recorder, Row, read
+from connectors.runtime.replay import Replay, replay
 from connectors.runtime.session import Session
 from connectors.sync import BookSync
 from tests.connectors.bench import Bench, House, opened, served
@@ -485,6 +486,35 @@ async def test_a_wrong_passphrase_is_told_at_once() -> None:
             await until(lambda: session.problem, "the reason")
             assert "KC-API-PASSPHRASE" in session.problem
             assert ear.losses
+
+
+def test_a_recording_made_without_a_key_replays_its_books_from_the_public_snapshot() -> None:
+    """given updates and the hundred levels that anybody may ask for, then the book is made of them."""
+
+    def said(data: Any) -> str:
+        return json.dumps({"code": "200000", "data": data})
+
+    def update(number: int, price: str, size: str) -> str:
+        row: dict[str, Any] = {"changes": {"asks": [], "bids": [[price, size, str(number)]]}, "symbol": "BTC-USDT"}
+        row |= {"sequenceStart": number, "sequenceEnd": number}
+        return json.dumps(
+            {"topic": "/market/level2:BTC-USDT", "type": "message", "subject": "trade.l2update", "data": row}
+        )
+
+    api, ws = "https://api.kucoin.com/api/v1", "wss://ws-api-spot.kucoin.com/"
+    image = {"sequence": "7", "time": 5, "bids": [["10", "1"]], "asks": [["12", "1"]]}
+    run = Replay(VENUE)
+    for moment, (direction, url, data) in enumerate(
+        [
+            ("in", ws, update(7, "9", "1")),
+            ("in", ws, update(8, "11", "2")),
+            ("http", f"{api}/market/orderbook/level2_100?symbol=BTC-USDT", said(image)),
+            ("in", ws, update(9, "11", "3")),
+        ]
+    ):
+        run.feed(Row(ts=moment, conn="a", dir=direction, url=url, data=data))
+    book = run.finish().books["kucoin:spot:BTC-USDT"]
+    assert (book.applied, book.dropped, book.gaps, book.best_bid, book.best_ask) == (2, 1, 0, 11, 12)
 
 
 async def test_a_recording_holds_no_token_names_real_hosts_and_replays(tmp_path: Path) -> None:
