@@ -130,9 +130,10 @@ class Tables:
                 socket.out.append(text)
 
     def publish_private(self, account: str, table: str, action: str, row: dict[str, Any]) -> None:
-        """To every socket of the account that has the table."""
+        """To every socket of the account that has the table, or the table of the row's symbol."""
+        named = {table, f"{table}:{row.get('symbol')}"}
         for socket in self.sockets:
-            if socket.account == account and table in socket.topics:
+            if socket.account == account and not named.isdisjoint(socket.topics):
                 socket.out.append(encode({"table": table, "action": action, "data": [row]}).decode())
 
     def is_wanted(self, table: str, symbol: str) -> bool:
@@ -149,8 +150,9 @@ class Tables:
         body["filter"] = {"symbol": symbol} if symbol else {}
         rows: list[Any] = []
         if table in PRIVATE:
-            body["filter"] = {"account": ACCOUNTS[account or "trader"]}
-            rows = self._private_image(table, account or "trader")
+            body["filter"] = {"account": ACCOUNTS[account or "trader"], **body["filter"]}
+            found = self._private_image(table, account or "trader")
+            rows = [row for row in found if symbol in ("", row.get("symbol"))]
         for listing in listings if table in PUBLIC else ():
             rows += self._public_image(table, listing)
         return {**body, "data": rows}

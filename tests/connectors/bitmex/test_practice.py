@@ -213,6 +213,17 @@ def test_times_of_a_question_may_be_written_otherwise(practice: BitmexPractice) 
         assert len(ask(practice, "GET", "/execution/tradeHistory", query=query)) == 1, start
 
 
+def test_a_private_table_may_be_of_one_contract(practice: BitmexPractice) -> None:
+    ask(practice, "POST", "/order", order())
+    ask(practice, "POST", "/order", order(symbol="ETHUSDT", orderQty=1000, price=1000))
+    socket = listening(practice, "order:XBTUSD", "execution:XBTUSD", "position:XBTUSD")
+    assert [row["symbol"] for row in heard(socket, "order", "partial")] == ["XBTUSD"]
+    bought(practice, "ETHUSDT")
+    bought(practice, "XBTUSD")
+    for table in ("order", "execution", "position"):
+        assert {row["symbol"] for row in heard(socket, table, "insert")} == {"XBTUSD"}
+
+
 # money
 
 
