@@ -250,7 +250,7 @@ def _answered(event: Answered, family: Family) -> dict[str, Any]:
 
 def _without_stand_ins(event: dict[str, Any], family: Family, wire: str) -> dict[str, Any]:
     """An event of an operation: what only our stand-ins said is not told; the instrument is `wire`, if that is known."""
-    if event.get("symbol") == family.spelling.symbol(_WIRE):
+    if event.get("symbol") in (family.spelling.symbol(_WIRE), ""):
         event["symbol"] = family.spelling.symbol(wire) if wire else None
     return {name: part for name, part in event.items() if part not in (_VENUE_ID, _CLIENT_ID, _MONEY)}
 

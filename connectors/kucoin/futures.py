@@ -13,6 +13,7 @@ from typing import Any
 from connectors.contract import Answer, Call, Cost, Effect, Flow, Found, Page, Role, Search, Trading, once
 from connectors.errors import NotSupported, OrderNotFound
 from connectors.kucoin.futures_rows import (
+    best_row,
     candle_row,
     fill_row,
     instrument_row,
@@ -137,6 +138,19 @@ class FuturesTrading(Trading):
         wanted = {instrument.wire for instrument in instruments}
         read = lambda body: [ticker_row(row) for row in body if not wanted or row["symbol"] in wanted]  # noqa: E731 - the reader beside its request
         return once(public("GET", "/api/v1/contracts/active", 3, read))
+
+    def read_alone(self, path: str, query: Mapping[str, str], answer: Answer) -> Any:
+        """Documented addresses that nothing here asks: one contract, its best prices, one position, the latest fills."""
+        match path.strip("/").split("/")[2:]:
+            case ["contracts", symbol] if symbol != "active":
+                return instrument_row(read_data(answer, futures=True))
+            case ["ticker"]:
+                return best_row(read_data(answer, futures=True))
+            case ["position"]:
+                return position_row(read_data(answer, futures=True))
+            case ["recentFills"]:
+                return [fill_row(row) for row in read_data(answer, futures=True)]
+        return None
 
     # account
 

@@ -103,6 +103,17 @@ def ticker_row(row: Any) -> Ticker:
     )
 
 
+def best_row(row: Any) -> Ticker:
+    """Best prices and the last trade, with the book's number."""
+    bid, bid_size, ask, ask_size, last = (
+        float(row[name]) for name in ("bestBidPrice", "bestBidSize", "bestAskPrice", "bestAskSize", "price")
+    )
+    number, time = int(row["sequence"]), ms(row.get("ts"))
+    return Ticker(
+        wire=row["symbol"], bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, last=last, id=number, time=time
+    )
+
+
 def overview_row(row: Any) -> Balance:
     """Equity counts what open positions would bring; the wallet is without it."""
     total = _number(row["accountEquity"]) - _number(row["unrealisedPNL"])

@@ -19,6 +19,7 @@ from connectors.kucoin.rows import ident
 from connectors.kucoin.signing import MANAGEMENT, SPOT, public, read_data, signed
 from connectors.kucoin.spot_rows import (
     FAMILY,
+    best_row,
     candle_row,
     fill_row,
     instrument_row,
@@ -27,6 +28,7 @@ from connectors.kucoin.spot_rows import (
     snapshot_row,
     stop_row,
     stop_word,
+    sync_row,
     ticker_row,
 )
 from connectors.model import (
@@ -144,6 +146,20 @@ class SpotTrading(Trading):
             ]
 
         return once(public("GET", "/api/v1/market/allTickers", 15, rows))
+
+    def read_alone(self, path: str, query: Mapping[str, str], answer: Answer) -> Any:
+        """Documented addresses that nothing here asks: best prices, ended orders, answers that waited for the match, base rates."""
+        match path.strip("/").split("/")[2:]:
+            case ["market", "orderbook", "level1"]:
+                return best_row(read_data(answer), query.get("symbol", ""))
+            case ["hf", "orders", "done"] | ["hf", "orders", "active", "page"]:
+                return [order_row(row) for row in read_data(answer)["items"]]
+            case ["hf", "orders", "sync", *_]:
+                return sync_row(read_data(answer), query.get("symbol", ""))
+            case ["base-fee"]:
+                rates = read_data(answer)
+                return Fees(maker=Decimal(rates["makerFeeRate"]), taker=Decimal(rates["takerFeeRate"]))
+        return None
 
     # account
 

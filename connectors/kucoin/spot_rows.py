@@ -110,6 +110,31 @@ def ticker_row(row: Any, time: int | None) -> Ticker:
     )
 
 
+def best_row(row: Any, wire: str) -> Ticker:
+    """Best prices and the last trade, with the book's number."""
+    bid, bid_size, ask, ask_size, last = (
+        float(row[name]) for name in ("bestBid", "bestBidSize", "bestAsk", "bestAskSize", "price")
+    )
+    number, time = int(row["sequence"]), row.get("time")
+    return Ticker(wire=wire, bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, last=last, id=number, time=time)
+
+
+def sync_row(row: Any, wire: str) -> OrderUpdate:
+    """The answer of a request that waited for what came of it."""
+    filled, ended = Decimal(row["dealSize"]), row["status"] == "done"
+    update = OrderUpdate(
+        wire=wire,
+        venue_id=ident(row["orderId"]),
+        client_id=row.get("clientOid") or "",
+        amount=given(row["originSize"]),
+        filled=filled,
+        created=row.get("orderTime", UNSET),
+        time=row.get("matchTime", UNSET),
+    )
+    settle(update, active=not ended, cancelled=Decimal(row["canceledSize"]) > 0)
+    return update
+
+
 def order_row(row: Any) -> OrderUpdate:
     """An order as the lists and the look-ups write it."""
     filled = Decimal(row["dealSize"])

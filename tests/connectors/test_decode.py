@@ -297,6 +297,20 @@ PAIR = {
     "symbol": "BCHSV-USDT", "baseCurrency": "BSV", "quoteCurrency": "USDT", "baseMinSize": "1", "quoteMinSize": "1",
     "baseIncrement": "0.01", "quoteIncrement": "0.01", "priceIncrement": "0.01", "enableTrading": True,
 }  # fmt: skip
+BEST = {
+    "sequence": "7",
+    "price": "2",
+    "bestBid": "1",
+    "bestBidSize": "4",
+    "bestAsk": "3",
+    "bestAskSize": "5",
+    "time": 6,
+}
+LOT_BEST = {
+    "sequence": 7, "symbol": "XBTUSDM", "price": "2", "bestBidPrice": "1", "bestBidSize": 4, "bestAskPrice": "3",
+    "bestAskSize": 5, "ts": 5_000_000_000_000_000_000,
+}  # fmt: skip
+DONE = {"orderId": "67", "originSize": "1", "dealSize": "1", "remainSize": "0", "canceledSize": "0", "status": "done"}
 IMAGE = {"sequence": "7", "time": 5, "bids": [["1", "2"]], "asks": [["3", "4"]]}
 BULLET = {"token": "t", "instanceServers": [{"endpoint": "wss://x/", "pingInterval": 18000, "pingTimeout": 10000}]}
 LOT_IMAGE = {"sequence": 7, "symbol": "XBTUSDM", "ts": 5, "bids": [[1, 2]], "asks": [[3, 4]]}
@@ -313,6 +327,13 @@ LOT_IMAGE = {"sequence": 7, "symbol": "XBTUSDM", "ts": 5, "bids": [[1, 2]], "ask
         ("spot", "POST /api/v1/hf/orders/alter", {"newOrderId": "68", "clientOid": "c"}, {"kind": "order", "id": "68"}),
         ("spot", "/api/v1/market/orderbook/level2_20?symbol=BTC-USDT", IMAGE, {"kind": "book_snapshot", "depth": 20}),
         ("spot", "/api/v1/market/orderbook/level2_100?symbol=BTC-USDT", IMAGE, {"symbol": "BTC-USDT", "depth": 100}),
+        ("spot", "/api/v1/market/orderbook/level1?symbol=BTC-USDT", BEST, {"kind": "ticker", "bid": 1, "ask": 3, "id": 7}),
+        ("spot", "/api/v1/market/orderbook/level1", BEST, {"kind": "ticker", "symbol": None}),
+        ("spot", "/api/v1/hf/orders/done?symbol=BTC-USDT", {"lastId": 1, "items": [ORDER]}, {"kind": "order", "id": "67"}),
+        ("spot", "POST /api/v1/hf/orders/sync", DONE, {"kind": "order", "id": "67", "status": "filled", "filled": 1}),
+        ("spot", "DELETE /api/v1/hf/orders/sync/67", DONE | {"dealSize": "0", "canceledSize": "1"}, {"status": "cancelled"}),
+        ("spot", "/api/v1/base-fee", {"takerFeeRate": "0.001", "makerFeeRate": "0"}, {"kind": "control", "type": "fees"}),
+        ("perp", "/api/v1/ticker?symbol=XBTUSDM", LOT_BEST, {"kind": "ticker", "symbol": "BTC-USD", "bid": 1, "time": 5_000_000_000_000}),
         ("spot", "POST /api/v1/bullet-public", BULLET, {"kind": "control"}),
         ("perp", "/api/v1/level2/depth20?symbol=XBTUSDM", LOT_IMAGE, {"kind": "book_snapshot", "depth": 20}),
         ("perp", "/api/v1/level2/snapshot", LOT_IMAGE, {"kind": "book_snapshot", "symbol": "BTC-USD", "id": 7}),
