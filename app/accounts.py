@@ -262,6 +262,8 @@ class Account(QObject):
         if session is not None:
             self._owner.changed.emit(self.id)  # whoever looks at its books lets go of them first
             await session.stop()
+        self.balances.clear()  # the next session reads all of them, maybe with another key
+        self.positions.clear()
         server, self.server = self.server, None
         if server is not None:
             await server.stop()

@@ -7,7 +7,9 @@ import logging
 import socket
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +19,12 @@ from app.terminal import Terminal
 from app.vault import Vault
 from connectors.contract import Environment
 from connectors.errors import AuthenticationFailed
+from connectors.model import OrderKind, Side
 from connectors.practice.protocol import HttpAnswer
 from connectors.practice.server import PracticeServer
+from connectors.practice.terms import NewOrder
 from connectors.runtime.socket import LinkState
-from tests.app.test_desk import KEY, SPOT, terminal_at
+from tests.app.test_desk import KEY, PERP, SPOT, terminal_at
 from tests.end_to_end.rig import exchange_of, until
 
 
@@ -141,6 +145,25 @@ async def test_a_wrong_key_is_shown_to_the_venue_once(tmp_path: Path) -> None:
             assert account.session is not first
             assert first.driver.http._session is None  # the session before was closed
             await until(lambda: account.state is AccountState.READY, "the account with the right key")
+
+
+async def test_an_account_shows_nothing_of_what_it_held_before_it_was_stopped(tmp_path: Path) -> None:
+    """given balances and a position, when the account is stopped, all is sold elsewhere and it starts, then they are gone."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(PERP)
+        practice: Any = server.practice
+        exchange, account = practice.exchange, scene.account
+        size = Decimal("0.05")
+        exchange.place("trader", NewOrder(key="perp:BTC-USDT", side=Side.BUY, kind=OrderKind.MARKET, amount=size))
+        server.flush()
+        await until(lambda: PERP in account.positions, "the position")
+        await account.stop()
+        assert not account.positions
+        assert not account.balances
+        exchange.place("trader", NewOrder(key="perp:BTC-USDT", side=Side.SELL, kind=OrderKind.MARKET, amount=size))
+        await account.start()
+        await until(lambda: account.balances and account.can_trade, "the account")
+        assert not account.positions
 
 
 async def test_a_key_that_had_worked_is_shown_to_the_venue_again_but_rarely(tmp_path: Path) -> None:

@@ -236,6 +236,14 @@ async def test_what_filled_while_the_socket_was_cut_is_told_once(quiet: Coinbase
     assert {fill.venue_id for fill in quiet.ear.fills} == {placed.venue_id}
 
 
+async def test_a_wallet_that_is_emptied_is_told_as_empty(quiet: Coinbase) -> None:
+    amount = quiet.theirs("BTC")[0]
+    await quiet.balanced("BTC", amount)
+    quiet.offer(Side.BUY, "60000", str(amount))
+    await quiet.place(side=Side.SELL, kind=OrderKind.MARKET, amount=amount, price=None)
+    await quiet.balanced("BTC", D(0))
+
+
 async def test_a_hole_in_the_private_stream_is_answered_by_a_new_one(quiet: Coinbase) -> None:
     stream = next(stream for stream in quiet.practice.streams.open_ones if stream.private)
     stream._number += 1

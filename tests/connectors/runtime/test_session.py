@@ -21,8 +21,9 @@ from connectors.errors import (
     VenueUnavailable,
     WouldTake,
 )
-from connectors.model import OrderKind, OrderRef, OrderStatus, TimeInForce
+from connectors.model import OrderKind, OrderRef, OrderStatus, Side, TimeInForce
 from connectors.practice.protocol import HttpAnswer
+from connectors.practice.terms import NewOrder
 from connectors.runtime.record import Recorder, read
 from connectors.runtime.replay import replay
 from connectors.runtime.session import Session
@@ -177,6 +178,22 @@ async def test_an_unknown_order_is_not_found(bench: Binance) -> None:
     with pytest.raises(OrderNotFound):
         await bench.session.cancel(OrderRef(instrument=bench.spot, venue_id="987654321"))
     assert (await bench.session.search(bench.request())).found is Found.NOT_YET
+
+
+async def test_a_position_that_ended_while_nobody_listened_is_told_as_ended(bench: Binance) -> None:
+    size, wire = D("0.05"), bench.perp.wire
+
+    def told() -> Any:
+        position = bench.ear.positions.get(wire)
+        return position.size if position is not None else None
+
+    await bench.place(bench.perp, kind=OrderKind.MARKET, amount=size, price=None)
+    await until(lambda: told() == size, "the position")
+    await bench.cut(private=True)
+    order = NewOrder(key=CROWD[1], side=Side.SELL, kind=OrderKind.MARKET, amount=size)
+    bench.exchange.place("trader", order)
+    assert bench.exchange.position("trader", CROWD[1]).size == 0
+    await until(lambda: told() == 0, "the end of the position")
 
 
 async def test_an_expired_listen_key_opens_a_new_private_stream(bench: Binance) -> None:
