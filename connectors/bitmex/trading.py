@@ -363,6 +363,7 @@ def _private(
         path=path,
         params=params,
         body=body,
+        headers=(("Content-Type", "application/json"),),
         security=Security.SIGNED,
         effect=effect,
         read=lambda answer: read(read_json(answer)),
