@@ -71,7 +71,7 @@ class BitmexSigner(Signer):
             return Wire(frame=encode(payload).decode())
         query = "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in step.params)
         path = f"{step.path}?{query}" if query else step.path
-        body = encode(step.body).decode() if step.body is not None else ""
+        body = "" if step.body is None else step.body if isinstance(step.body, str) else encode(step.body).decode()
         headers = dict(step.headers)
         if body:
             headers["Content-Type"] = "application/json"
