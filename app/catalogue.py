@@ -18,6 +18,7 @@ from connectors import catalogue as connectors
 from connectors.contract import Capabilities, Venue
 
 TIERS = ("Gold", "Silver", "Bronze")
+_QUARTER = re.compile(r"Q[1-4] 20\d\d")
 TIER_TEXT = {
     "Gold": "Most votes of HBOT holders in the quarter's poll. Maintained by Hummingbot Foundation, a template for the rest.",
     "Silver": "Next in the poll. Maintained by Hummingbot Foundation.",
@@ -100,6 +101,11 @@ class Entry(Struct, frozen=True):
         return self.venue.fees if self.venue is not None else ""
 
     @property
+    def live(self) -> bool:
+        """Whether the venue is known to take orders today."""
+        return self.today.status == "live"
+
+    @property
     def closed(self) -> bool:
         """Whether the venue takes no orders any more."""
         return self.today.status == "closed"
@@ -112,12 +118,17 @@ class Catalogue:
         self._folder = folder
         self.problems: list[str] = []
         self._quarters: dict[str, Quarter] = {}
+        self._shipped: frozenset[str] = frozenset()
         shipped = resources.files("resources") / "catalogue"
         for file in shipped.iterdir():
             if file.name.endswith(".toml") and file.name != "today.toml":
                 self._add(file.read_text(encoding="utf-8"), file.name)
+        self._shipped = frozenset(self._quarters)
         for path in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
-            self._add(path.read_text(encoding="utf-8"), path.name)
+            try:
+                self._add(path.read_text(encoding="utf-8"), path.name)
+            except (OSError, UnicodeDecodeError) as error:
+                self.problems.append(f"{path.name} was not read: {error}")
         known = tomllib.loads((shipped / "today.toml").read_text(encoding="utf-8"))
         self.as_of: str = known.pop("as_of")
         self._today = {slug: msgspec.convert(fields, Today) for slug, fields in known.items()}
@@ -150,8 +161,12 @@ class Catalogue:
 
     def import_markdown(self, text: str, quarter: str) -> Quarter:
         """Take a later quarter's table and keep it. Raises ImportFailed; nothing is kept then."""
-        if not re.fullmatch(r"Q[1-4] 20\d\d", quarter):
+        if not _QUARTER.fullmatch(quarter):
             raise ImportFailed(f'a quarter is written like "Q4 2023", not {quarter!r}')
+        if quarter in self._shipped:
+            raise ImportFailed(
+                f"the table of {quarter} is part of Fathom and stays as it is; which quarter is this one of?"
+            )
         found = Quarter(quarter, tuple(_read_table(text, self._names())))
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{quarter[3:]}-{quarter[:2]}.toml"
@@ -169,7 +184,14 @@ class Catalogue:
             quarter = msgspec.convert(tomllib.loads(text), Quarter)
         except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
             self.problems.append(f"{name} was not read: {error}")
-        else:
+            return
+        strange = [row.tier for row in quarter.exchange if row.tier not in TIERS]
+        if strange or not quarter.exchange or not _QUARTER.fullmatch(quarter.quarter):
+            what = (
+                f"the tier {strange[0]!r}" if strange else f"{len(quarter.exchange)} exchanges for {quarter.quarter!r}"
+            )
+            self.problems.append(f"{name} was not read: it has {what}")
+        elif quarter.quarter not in self._shipped:
             self._quarters[quarter.quarter] = quarter
 
 

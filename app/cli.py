@@ -145,6 +145,7 @@ def _venues(*, as_json: bool) -> int:
     from app.settings import Settings
 
     catalogue = Catalogue(Settings().quarters)
+    sys.stderr.write("".join(f"fathom: {problem}\n" for problem in catalogue.problems))
     rows: list[dict[str, Any]] = []
     for entry in catalogue.entries():
         row = entry.row

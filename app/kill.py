@@ -178,7 +178,8 @@ class Kill(QObject):
                 self._tell("info", account, f"{account.name} confirms: no open order.")
                 return
             if line.rounds == 1 or line.rounds % 10 == 0:
-                self._tell("danger", account, f"Kill: {account.name} {line.text}.")
+                as_usual = line.rounds == 1 and line.state is Round.CANCELLING  # the confirmation may cover it
+                self._tell("info" if as_usual else "danger", account, f"Kill: {account.name} {line.text}.")
             self.changed.emit()
             try:
                 await asyncio.wait_for(self._again.wait(), AGAIN[min(line.rounds - 1, len(AGAIN) - 1)])
@@ -224,7 +225,7 @@ class Kill(QObject):
             raise failures[0]
         line.state = Round.CANCELLING
         if left:
-            line.text = f"listed {left} open orders; cancelled, waiting for its word"
+            line.text = f"listed {_open_orders(left)}; cancelled, waiting for its word"
             return False
         return await self._nothing_on_its_way(account, line)
 
@@ -232,7 +233,7 @@ class Kill(QObject):
         left = await self._inquiry.compare_orders(account)
         mine = self._blotter.working(account.id)
         if left or self._blotter.placing_at(account.id) or mine:
-            line.text = f"lists {left or 'no'} open orders, and {len(mine)} of ours are not settled yet"
+            line.text = f"lists {_open_orders(left)}, and {len(mine)} of ours are not settled yet"
             return False
         return True
 
@@ -302,3 +303,7 @@ class Kill(QObject):
 def _is_starting(account: Account) -> bool:
     """Whether it is being connected and its key was not read yet: a keyring may ask its owner first."""
     return account.state is AccountState.CONNECTING and account.session is None and not account.keyed
+
+
+def _open_orders(count: int) -> str:
+    return f"{count or 'no'} open order{'' if count == 1 else 's'}"

@@ -51,6 +51,10 @@ class TradeRing:
             new = len(self._ring)
         return [self._ring[index] for index in range(len(self._ring) - new, len(self._ring))], self.total
 
+    def latest(self) -> list[Trade]:
+        """All that are kept, oldest first."""
+        return list(self._ring)
+
     def last(self) -> Trade | None:
         """The newest."""
         return self._ring[-1] if self._ring else None

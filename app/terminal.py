@@ -63,6 +63,8 @@ class Terminal(QObject):
         await self.desk.start()
         if self.settings.notice:
             self.desk.tell("danger", self.settings.notice)
+        for problem in self.catalogue.problems:
+            self.desk.tell("warn", f"A table of exchanges that was imported cannot be used: {problem}")
         if self._replay is not None:
             await self._start_replay(self._replay)
             return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from connectors.book import OrderBook
-from connectors.model import Instrument, Side
+from connectors.model import Instrument, Side, plain
 
 if TYPE_CHECKING:
     from app.markets import TradedVolume
@@ -140,7 +140,7 @@ class ClickGuard:
         if pressed[1] is not side:
             return "released on the other side: nothing sent"
         if pressed[0] != price:
-            return f"the price under the pointer changed from {pressed[0]} to {price}: nothing sent"
+            return f"nothing sent: the price here changed from {plain(pressed[0])} to {plain(price)}"
         return None
 
     def clear(self) -> None:

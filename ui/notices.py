@@ -28,6 +28,7 @@ class Notices(QLabel):
         self.setWordWrap(True)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setVisible(False)
+        theme.changed.connect(self._dress)
 
     def say(self, level: str, text: str) -> None:
         """Show a line. News does not cover what is graver and not yet read."""
@@ -36,8 +37,8 @@ class Notices(QLabel):
         graver = GRAVITY.index(level) < GRAVITY.index(self._level)
         if self.isVisible() and graver and now - self.said_at < lasts:
             return
-        ground, ink = self._colours(level)
-        self.setStyleSheet(f"background: {ground}; color: {ink}; border: 1px solid {ink}; border-radius: 6px;")
+        self.said_at, self._level = now, level
+        self._dress()
         self.setText(text)
         room = self.window()
         width = min(WIDEST, room.width() - 40)
@@ -45,15 +46,14 @@ class Notices(QLabel):
         self.setGeometry((room.width() - width) // 2, room.height() - ABOVE - height, width, height)
         self.setVisible(True)
         self.raise_()
-        self.said_at, self._level = now, level
 
     def expire(self) -> None:
         """Go, when the time is over."""
         if self.isVisible() and time.monotonic() - self.said_at > SECONDS[self._level]:
             self.setVisible(False)
 
-    def _colours(self, level: str) -> tuple[str, str]:
-        """Ground and ink."""
-        if level == "info":
-            return self.theme.hex("surface.control"), self.theme.hex("text.secondary")
-        return self.theme.hex(f"{level}.tint"), self.theme.hex(level)
+    def _dress(self) -> None:
+        """Ground and ink of its level, in the theme in use."""
+        tokens = {"info": ("surface.control", "text.secondary")}.get(self._level, (f"{self._level}.tint", self._level))
+        ground, ink = map(self.theme.hex, tokens)
+        self.setStyleSheet(f"background: {ground}; color: {ink}; border: 1px solid {ink}; border-radius: 6px;")

@@ -55,6 +55,11 @@ class Palette(QDialog):
         for words, action in self._find(text):
             self.list.addItem(QListWidgetItem(words))
             self._actions.append(action)
+        if not self._actions:
+            nothing = QListWidgetItem("Nothing is called that. Fewer letters find more.")
+            nothing.setFlags(Qt.ItemFlag.NoItemFlags)
+            self.list.addItem(nothing)
+            return
         self.list.setCurrentRow(0)
 
     def _run(self) -> None:

@@ -96,6 +96,7 @@ def test_a_later_quarter_is_imported_kept_and_read_again(tmp_path: Path) -> None
             "line 8: 2 columns",
         ),
         (TABLE.replace("New Place", "KuCoin"), "Q4 2023", "named twice"),
+        (TABLE, "Q3 2023", "part of Fathom"),
     ],
 )
 def test_a_table_that_is_wrong_is_refused_with_the_line(tmp_path: Path, text: str, quarter: str, words: str) -> None:
@@ -104,3 +105,28 @@ def test_a_table_that_is_wrong_is_refused_with_the_line(tmp_path: Path, text: st
         catalogue.import_markdown(text, quarter)
     assert catalogue.quarters == ["Q3 2023"]
     assert not list(tmp_path.glob("*"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe not text",
+        b"quarter = ",
+        b'quarter = "Q4 2023"\nexchange = []\n',
+        b'quarter = "later"\n[[exchange]]\nslug = "a"\nname = "A"\ntype = "CLOB"\ntier = "Gold"\n',
+        b'quarter = "Q4 2023"\n[[exchange]]\nslug = "a"\nname = "A"\ntype = "CLOB"\ntier = "Platinum"\n',
+    ],
+)
+def test_an_imported_file_that_was_spoilt_is_told_and_the_others_are_used(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "2023-Q4.toml").write_bytes(content)
+    catalogue = Catalogue(tmp_path)
+    assert (catalogue.quarters, len(catalogue.problems)) == (["Q3 2023"], 1)
+    assert "2023-Q4.toml" in catalogue.problems[0]
+
+
+def test_an_exchange_of_which_nothing_is_known_is_neither_live_nor_closed(tmp_path: Path) -> None:
+    catalogue = Catalogue(tmp_path)
+    catalogue.import_markdown(TABLE, "Q4 2023")
+    binance, _, unknown = catalogue.entries()
+    assert (binance.live, binance.closed) == (True, False)
+    assert (unknown.live, unknown.closed) == (False, False)

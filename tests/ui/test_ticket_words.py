@@ -75,4 +75,7 @@ def test_a_step_is_offered_in_words_that_say_what_changes() -> None:
     limit = draft(price=D("61999.00"), amount=D("0.250"))
     assert fix_words("price", limit, OrderKind.LIMIT) == "Use price 61999.00"
     assert fix_words("amount", limit, OrderKind.LIMIT) == "Use amount 0.250"
+    longer = draft(price=D("61999.00000000"), amount=D("0.25000000"))  # as a venue pads its rules
+    assert fix_words("price", longer, OrderKind.LIMIT) == "Use price 61999.00"
+    assert fix_words("amount", longer, OrderKind.LIMIT) == "Use amount 0.250"
     assert fix_words("book", limit, OrderKind.MARKET) == "Limit it at 61999, GTC"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Signal
@@ -32,7 +32,9 @@ from connectors.errors import VenueError
 from connectors.model import Fees, plain
 from ui.panel import Panel
 from ui.theme import Theme
+from ui.widgets.fields import typed
 from ui.widgets.figures import DASH
+from ui.widgets.style import mark
 from ui.widgets.tables import Column, RowTable
 
 if TYPE_CHECKING:
@@ -112,7 +114,8 @@ class AccountsPanel(Panel):
         split = QSplitter()
         split.addWidget(left)
         split.addWidget(scroll)
-        split.setStretchFactor(0, 1)
+        for index in (0, 1):
+            split.setStretchFactor(index, 1)  # a narrow window takes from both: the state stays on the screen
         split.setSizes([720, 740])
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -237,7 +240,7 @@ class LimitsForm(QWidget):
         self.account = account
         self.setEnabled(True)
         self.title.setText(f"Limits of {account.name}")
-        self.title.setStyleSheet(f"color: {self.theme.hex(account.environment.value)}")
+        mark(self.title, "environment", account.environment.value)
         self._write(self.terminal.settings.limits(account.id))
         self._show_dead_man(account)
         paper = account.environment is Environment.PAPER
@@ -391,13 +394,8 @@ class ResetDialog(QDialog):
 
 def _number(text: str) -> Decimal | None:
     """The number that was typed; None for an empty field, NaN for what is none."""
-    text = text.strip().replace(" ", "").replace("\u2009", "").replace(",", "")
-    if not text:
-        return None
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return Decimal("NaN")
+    number = typed(text)
+    return number if number is not None or not text.strip() else Decimal("NaN")
 
 
 def _add_line(grid: QGridLayout, row: int, block: int, words: str, edit: QLineEdit, unit: str) -> None:

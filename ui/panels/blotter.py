@@ -288,7 +288,10 @@ FILL_COLUMNS = (
         "Value", lambda f: _money(f.instrument.quote_value(f.fill.price, f.fill.amount), f.instrument), "number", 140
     ),
     Column(
-        "Fee", lambda f: f"{figure(f.fill.fee, 8)} {f.fill.fee_asset}" if f.fill.fee is not None else DASH, "text", 150
+        "Fee",
+        lambda f: f"{figure(f.fill.fee, 8)} {f.fill.fee_asset}" if f.fill.fee is not None else DASH,
+        "number",
+        150,
     ),
     Column("Role", lambda f: {True: "Maker", False: "Taker", None: DASH}[f.fill.maker], "text", 70),
 )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QModelIndex, Qt, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -28,6 +27,7 @@ from ui.panel import Panel
 from ui.panels.connector_detail import ConnectorDetail, status_words
 from ui.panels.quarter_import import QuarterImport
 from ui.theme import Theme
+from ui.widgets.choice import Choice
 from ui.widgets.figures import DASH
 from ui.widgets.tables import Column, RowTable
 
@@ -71,7 +71,7 @@ class ConnectorBrowser(Panel):
         self.filter.setPlaceholderText("Filter by name, code, market")
         self.filter.setAccessibleName("Filter the exchanges")
         self.filter.textChanged.connect(lambda _: self.refresh())
-        self.quarter = QComboBox()
+        self.quarter = Choice()
         self.quarter.setAccessibleName("Quarter of the table")
         self.quarter.currentTextChanged.connect(lambda _: self.refresh())
         self.detail = ConnectorDetail(theme, terminal)
@@ -101,8 +101,8 @@ class ConnectorBrowser(Panel):
                 status_words,
                 "state",
                 190,
-                colour=lambda e: "text.tertiary" if e.closed else "buy",
-                extra=lambda e: "bar" if e.closed else "disc",
+                colour=lambda e: "buy" if e.live else "text.tertiary",
+                extra=lambda e: "disc" if e.live else "bar" if e.closed else "ring",
             ),
             Column("Markets", lambda e: e.today.markets or DASH, "text", 90, colour=lambda e: "text.secondary"),
             Column("Amend", lambda e: _able(e, lambda c: c.amend is not Amend.NONE), "text", 60),
@@ -233,7 +233,7 @@ class ConnectorBrowser(Panel):
         entries = self.catalogue.entries(self.quarter.currentText())
         counts = {"All": len(entries)} | {tier: sum(entry.row.tier == tier for entry in entries) for tier in TIERS}
         counts |= {
-            "Live today": sum(not entry.closed for entry in entries),
+            "Live today": sum(entry.live for entry in entries),
             "Closed": sum(entry.closed for entry in entries),
         }
         for button in self.chips.buttons():
@@ -248,7 +248,7 @@ class ConnectorBrowser(Panel):
             if (
                 chosen in ("All", entry.row.tier)
                 or (chosen == "Closed" and entry.closed)
-                or (chosen == "Live today" and not entry.closed)
+                or (chosen == "Live today" and entry.live)
             )
             and all(word in _haystack(entry) for word in words)
         ]
@@ -258,7 +258,17 @@ class ConnectorBrowser(Panel):
             f"{own} Status as Fathom knows it on {self.catalogue.as_of}. A closed venue takes no key and no live order; its "
             "protocol runs on the practice exchange."
         )
-        self.detail.refresh()
+        self._follow(entries)
+
+    def _follow(self, entries: list[Entry]) -> None:
+        """The pane beside the table shows what this quarter says, or another exchange where this one is not in it."""
+        shown = self.detail.entry
+        if shown is None or not entries:
+            return
+        found = next((entry for entry in entries if entry.row.slug == shown.row.slug), None)
+        if found is None:
+            self.choose(entries[0].row.slug)
+        self.detail.show_entry(found or entries[0])
 
     def choose(self, slug: str) -> None:
         """Select an exchange and show its details."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from PySide6.QtCore import QDate, QObject, Qt, Signal
 from PySide6.QtWidgets import (
-    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
@@ -34,6 +33,7 @@ from connectors.model import plain
 from ui.panel import Panel
 from ui.panels.blotter import STATE_SHAPES, STATE_WORDS, account_name
 from ui.theme import Theme
+from ui.widgets.choice import Choice
 from ui.widgets.figures import DASH, figure
 from ui.widgets.style import mark
 from ui.widgets.tables import Column, RowTable
@@ -174,7 +174,7 @@ class JournalPanel(Panel):
         self.filter.setPlaceholderText("Instrument, id, state, reason…")
         self.filter.setAccessibleName("Filter the journal")
         self.filter.setClearButtonEnabled(True)
-        self.which, self.period = QComboBox(), QComboBox()
+        self.which, self.period = Choice(), Choice()
         self.which.addItems(WHICH)
         self.which.setAccessibleName("Which lines")
         self.period.addItems([name for name, _ in PERIODS])

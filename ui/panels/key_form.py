@@ -7,11 +7,12 @@ import re
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from app.accounts import AccountState
 from app.vault import VaultProblem, refuse_closed
 from connectors.contract import Environment, Venue
+from ui.widgets.choice import Choice
 
 if TYPE_CHECKING:
     from app.terminal import Terminal
@@ -42,7 +43,7 @@ class KeyForm(QWidget):
         self.fields: dict[str, QLineEdit] = {}
         self.passphrase = QLineEdit()
         self.unlock = QPushButton()
-        self.environment = QComboBox()
+        self.environment = Choice()
         self.save, self.forget = QPushButton("Save"), QPushButton("Forget")
         self.status = _label("", "caption")
         column = QVBoxLayout(self)

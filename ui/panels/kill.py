@@ -55,6 +55,7 @@ class KillReport(QFrame):
         self.hide()
         parent.installEventFilter(self)
         desk.killing.changed.connect(self.refresh)
+        theme.changed.connect(self.refresh)
         self.refresh()
 
     async def _press(self) -> None:
@@ -74,8 +75,10 @@ class KillReport(QFrame):
             self._pressed = killing.pressed_at
             self.show()
             self.raise_()
-        if not self.isVisible():
+        if self.isHidden():
+            self._slow.stop()
             return
+        self._slow.start()  # how long ago it was goes on when all is confirmed
         seconds = max(0, (now_ms() - killing.pressed_at) // 1000)
         confirmed = sum(line.state is Round.CONFIRMED for line in killing.lines.values())
         whole = len(killing.lines)
@@ -86,7 +89,6 @@ class KillReport(QFrame):
         self.again.setVisible(killing.active or cut_off)
         self.again.setText("Go on cancelling" if cut_off else "Try now")
         self.close_.setText("Leave it" if cut_off else "Hide, go on trying" if killing.active else "Hide")
-        self._slow.start() if killing.active else self._slow.stop()
         tone = self.theme.hex("danger" if killing.active or cut_off else "line.strong")
         self.setStyleSheet(
             f"KillReport {{ background: {self.theme.hex('surface.panel')}; border: 2px solid {tone}; border-radius: 6px; }}"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -21,6 +20,7 @@ from connectors.runtime.socket import LinkState
 from ui.integrity import Integrity, integrity
 from ui.panel import Panel
 from ui.theme import Theme
+from ui.widgets.choice import Choice
 from ui.widgets.figures import DASH
 from ui.widgets.tables import Column, RowTable
 
@@ -201,7 +201,7 @@ class LogPanel(Panel):
         self.filter = QLineEdit()
         self.filter.setPlaceholderText("Filter")
         self.filter.setAccessibleName("Filter the log")
-        self.level = QComboBox()
+        self.level = Choice()
         self.level.addItems(["All", "Warnings and errors"])
         self.level.setAccessibleName("Level")
         row = QHBoxLayout()

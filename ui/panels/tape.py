@@ -270,8 +270,14 @@ class Tape(Painted):
         for limit, box in zip(self._chips, self._boxes(), strict=True):
             if box.contains(event.position()):
                 self.smallest = limit
-                kept = [trade for trade in self._rows if trade.amount >= limit]
-                self._rows = deque(kept, maxlen=KEPT)
+                trades = self.feed.trades.latest() if self.feed is not None else []
+                kept = [
+                    trade for trade in trades if trade.amount >= limit
+                ]  # all of them: a smaller filter brings some back
+                self._rows = deque(reversed(kept[-KEPT:]), maxlen=KEPT)
+                self._seen = self.feed.trades.total if self.feed is not None else 0
+                self._waiting = []
+                self.held = 0
                 self._layout = ()
                 self._coming = 0
                 self.update()

@@ -26,7 +26,7 @@ from ui.panels.ticket_words import (
     tick_hint,
 )
 from ui.theme import Theme
-from ui.widgets.figures import DASH, figure, size_unit
+from ui.widgets.figures import DASH, figure, size_figure, size_unit
 from ui.widgets.style import mark
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from app.markets import Feed
 
 HOLD_MS = 1000
+NO_NUMBER = "not a number; write 1000 or 1000.5"
 
 
 class Ticket(TicketForm):
@@ -70,6 +71,7 @@ class Ticket(TicketForm):
         self.conditional_asked.connect(self._choose_conditional)
         self.unit_asked.connect(self._set_unit)
         self.slider.valueChanged.connect(self._slid)
+        self.amount.edited.connect(self._forget_part)
         self.leverage.editingFinished.connect(self._set_leverage)
         self.send.pressed.connect(self._pressed)
         self.send.released.connect(self._hold.stop)
@@ -143,6 +145,7 @@ class Ticket(TicketForm):
         self.price.set(None)
         self.trigger.set(None)
         self.amount.set(None)
+        self._forget_part()
         self._seen = ()
         self.refresh()
 
@@ -258,7 +261,7 @@ class Ticket(TicketForm):
         sizes = min(3, feed.instrument.size_digits)
         for name, best in (("bid", feed.book.best_bid), ("ask", feed.book.best_ask)):
             price = figure(best[0], digits) if best else DASH
-            size = figure(best[1], sizes) if best else DASH
+            size = size_figure(best[1], sizes) if best else DASH
             self.best[name].setText(f"{name.capitalize()}  {size}\n{price}")
 
     def _show_problems(self) -> None:
@@ -280,7 +283,8 @@ class Ticket(TicketForm):
             empty = not field.edit.text()
             shown = wrong is not None and not empty
             field.set_problem(shown)
-            hint.setText(wrong.text if shown and wrong else hints[name])
+            said = NO_NUMBER if field.value is None else wrong.text if wrong is not None else ""
+            hint.setText(said if shown else hints[name])
             mark(hint, "role", "problem" if shown else "caption")
         fixable = next((row for row in self._problems if row.fix is not None and row.field in rules), None)
         typed = fixable is not None and bool(getattr(self, fixable.field).edit.text())
@@ -401,10 +405,16 @@ class Ticket(TicketForm):
             return amount
         return round_amount(amount, self.feed.instrument.size)
 
+    def _forget_part(self) -> None:
+        """The amount is no part of what is available any more: the slider does not say so."""
+        self.slider.blockSignals(True)
+        self.slider.setValue(0)
+        self.slider.blockSignals(False)
+
     def _slid(self, value: int) -> None:
         """Percent of what is available."""
         feed = self.feed
-        if feed is None or not self.slider.isSliderDown():
+        if feed is None:
             return
         instrument = feed.instrument
         available = feed.account.available(instrument)

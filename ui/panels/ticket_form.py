@@ -6,7 +6,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
-    QComboBox,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -24,6 +23,7 @@ from ui.panel import Panel
 from ui.panels.ticket_words import ESTIMATED
 from ui.theme import Theme
 from ui.widgets.buttons import button
+from ui.widgets.choice import Choice
 from ui.widgets.fields import NumberField
 from ui.widgets.figures import DASH
 
@@ -169,7 +169,7 @@ class TicketForm(Panel):
         return row
 
     def _terms(self) -> QVBoxLayout:
-        self.tif = QComboBox()
+        self.tif = Choice()
         self.tif.addItems(["GTC", "IOC", "FOK"])
         self.tif.setAccessibleName("Time in force")
         self.tif.currentTextChanged.connect(lambda _: self.edited.emit())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from connectors.model import Instrument, OrderKind, Side, TimeInForce, Unit
+from connectors.model import Instrument, OrderKind, Side, TimeInForce, Unit, plain
 from ui.widgets.figures import DASH, THIN, figure, percent, size_unit
 
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ def fix_words(field: str, fix: Draft, kind: OrderKind) -> str:
     if fix.kind is not kind and fix.price is not None:
         return f"Limit it at {fix.price.normalize():f}, {fix.tif.upper()}"
     value = getattr(fix, field) if field != "amount" else fix.amount or fix.quote_amount
-    return f"Use {field} {value:f}" if value is not None else "Mend it"
+    if value is None:
+        return "Mend it"
+    digits = fix.instrument.size_digits if field == "amount" and fix.amount is not None else fix.instrument.price_digits
+    text = plain(value)
+    return f"Use {field} {value:.{digits}f}" if len(text.partition(".")[2]) <= digits else f"Use {field} {text}"
 
 
 def problem_words(problems: Sequence[Problem]) -> str:

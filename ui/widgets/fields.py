@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 
 from PySide6.QtCore import Qt, Signal
@@ -11,6 +12,30 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButto
 from ui.theme import Theme
 from ui.widgets.figures import THIN
 from ui.widgets.style import mark
+
+MOST_DIGITS = 20  # before or behind the decimal mark; no price or amount has more
+_GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
+
+
+def typed(text: str) -> Decimal | None:
+    """The number that was typed, or None. A comma is a decimal mark, or parts thousands where it can be nothing else.
+
+    "1,000" may be one or a thousand: with money nothing is guessed, and it is no number.
+    """
+    for blank in (THIN, "\u00a0", "\u202f", " "):
+        text = text.replace(blank, "")
+    whole, comma, rest = text.partition(",")
+    if comma and ("." in rest or "," in rest):
+        if not _GROUPED.fullmatch(text):
+            return None
+        text = text.replace(",", "")
+    elif comma and len(rest) == 3 and whole.lstrip("+-") not in ("", "0"):
+        return None
+    try:
+        number = Decimal(text.replace(",", "."))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and abs(number.adjusted()) <= MOST_DIGITS else None
 
 
 class _Edit(QLineEdit):
@@ -82,12 +107,7 @@ class NumberField(QFrame):
     @property
     def value(self) -> Decimal | None:
         """The number that stands there."""
-        text = self.edit.text().strip().replace(THIN, "").replace(" ", "").replace(",", ".")
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            return None
-        return number if number.is_finite() else None
+        return typed(self.edit.text())
 
     def set(self, value: Decimal | None) -> None:
         """Write a number with thin spaces between thousands; padded to `digits` if it has no more than that."""

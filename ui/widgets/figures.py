@@ -23,6 +23,12 @@ def figure(value: float | Decimal | None, digits: int) -> str:
     return text.replace("-", MINUS)
 
 
+def size_figure(value: float, digits: int) -> str:
+    """A size for a narrow place. One that is smaller than what `digits` can show says so: it is there, and not zero."""
+    least = 10.0**-digits
+    return f"<{least:.{digits}f}" if 0 < value < least / 2 else figure(value, digits)
+
+
 def size_unit(instrument: Instrument) -> str:
     """What a size counts: the base asset, or contracts."""
     return instrument.base if instrument.unit is Unit.BASE else "contracts"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +30,7 @@ from PySide6.QtWidgets import (
 
 from connectors.model import Side
 from ui.theme import Theme
-from ui.widgets.figures import baseline, draw_figure, draw_state, draw_triangle
+from ui.widgets.figures import DASH, MINUS, THIN, baseline, draw_figure, draw_state, draw_triangle
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -50,8 +52,15 @@ class Column:
 
 
 ROW = Qt.ItemDataRole.UserRole + 1
+_FIGURE = re.compile(r"[-+]?\d+(\.\d+)?")
 NOTE_LINE = 18
 LEGIBLE = 40  # pixels; a text that is cut to less tells nothing
+
+
+def _number_in(text: str) -> float:
+    """What a figure is sorted by: its first number, below all others where it has none."""
+    found = _FIGURE.match(text.replace(THIN, "").replace(MINUS, "-"))
+    return float(found[0]) if found is not None else -math.inf
 
 
 class RowModel(QAbstractTableModel):
@@ -97,7 +106,9 @@ class RowModel(QAbstractTableModel):
         if role == ROW:
             return row
         if role == Qt.ItemDataRole.UserRole:
-            return column.sort(row) if column.sort is not None else column.text(row).lower()
+            if column.sort is not None:
+                return column.sort(row)
+            return _number_in(column.text(row)) if column.kind == "number" else column.text(row).lower()
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -213,7 +224,9 @@ class Delegate(QStyledItemDelegate):
                     painter.drawLine(middle + QPointF(-4, -4), middle + QPointF(4, 4))
                     painter.drawLine(middle + QPointF(-4, 4), middle + QPointF(4, -4))
             case _:
-                if column.kind == "link":
+                if text == DASH:
+                    painter.setPen(theme["text.tertiary"])
+                elif column.kind == "link":
                     painter.setPen(theme.accent_text if column.colour is None else colour)
                 elif column.kind == "mono":
                     painter.setFont(theme.mono())
@@ -286,6 +299,7 @@ class RowTable(QTableView):
         self.verticalHeader().setMinimumSectionSize(row_height)
         header = self.horizontalHeader()
         header.setHighlightSections(False)
+        header.setSortIndicatorClearable(True)  # a third click brings the table's own order back
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(columns[-1].kind != "number")  # a figure does not run away from its heading
         header.setMinimumSectionSize(24)

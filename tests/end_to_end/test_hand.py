@@ -1,0 +1,131 @@
+"""What a hand does besides clicking in the ladder: keys, the slider, panels that float, another theme, another quarter."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+from qasync import QEventLoop
+
+from app.orders import OrderState
+from app.terminal import Terminal
+from connectors.model import Side
+from tests.end_to_end.stage import ladder_point, nothing_runs, play, ready, stand_still
+from tests.waiting import until
+from ui.panels.ladder import Ladder
+from ui.window import Window
+
+LATER = """
+| Exchange | Type | Tier | Maintainer | Signup code |
+|---|---|---|---|---|
+| Newex | AMM | Bronze | - | - |
+| Binance | CLOB | Silver | - | - |
+"""
+
+
+def test_rows_under_the_cursor_of_the_keys_do_not_move_by_themselves(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given a cursor of the keys, when the market leaves the middle, then the price under it stays; without, rows follow."""
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        await stand_still(window, account)
+        monkeypatch.setattr(Ladder, "pointed_at", False)  # wherever the pointer of this screen is
+        ladder, feed = window.ladder, window.feed
+        assert ladder.rows is not None
+        assert feed is not None
+        window.clock.stop()  # the test calls the frames
+        QTest.keyClick(ladder, Qt.Key.Key_Down)
+        assert ladder.cursor_row is not None
+        ladder.rows.scroll(ladder.rows.count)  # as if the market had run away
+        price = ladder.rows.price(ladder.cursor_row)
+        assert ladder.rows.strays(feed.book)
+        ladder.frame(0.0)
+        assert ladder.rows.price(ladder.cursor_row) == price
+        ladder.setFocus()
+        ladder.clearFocus()
+        ladder.cursor_row = None
+        ladder.frame(1.0)
+        assert not ladder.rows.strays(feed.book)
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_the_slider_sets_the_amount_by_click_and_by_key(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        await stand_still(window, account)
+        ticket = window.ticket
+        ticket.set_price(Decimal(50000), Side.BUY)
+        slider = ticket.slider
+        QTest.mouseClick(slider, Qt.MouseButton.LeftButton, pos=QPoint(slider.width() // 2, slider.height() // 2))
+        money = account.available(window.feed.instrument)["USDT"]  # ty: ignore[missing-union-attribute] - ready saw it
+        assert slider.value() > 0
+        assert ticket.amount.value == money * slider.value() / 100 / 50000
+        QTest.keyClick(slider, Qt.Key.Key_Right)
+        assert ticket.amount.value == money * slider.value() / 100 / 50000
+        ticket.amount.edit.selectAll()
+        QTest.keyClicks(ticket.amount.edit, "1,000")
+        assert slider.value() == 0  # the amount is no part of anything now
+        assert ticket.amount.value is None
+        assert "not a number" in ticket.amount_hint.text()
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_the_kill_switch_works_from_a_panel_that_floats_and_its_report_follows_the_theme(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        await stand_still(window, account)
+        window.toggle_armed()
+        ladder, desk = window.ladder, terminal.desk
+        assert ladder.rows is not None
+        QTest.keyClick(ladder, Qt.Key.Key_Space)
+        QTest.mouseClick(ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, ladder.rows.count - 3, Side.BUY))
+        (order,) = desk.orders.values()
+        await until(lambda: order.state is OrderState.OPEN, "the acknowledgement")
+        floating = window.workspaces._manager.addDockWidgetFloating(window.workspaces.docks["tape"])
+        floating.activateWindow()
+        await until(lambda: QApplication.activeWindow() is floating, "the floating window to be in use")
+        QTest.keyClick(
+            floating, Qt.Key.Key_Escape, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+        )
+        await until(lambda: order.state is OrderState.CANCELLED, "the cancel")
+        await until(lambda: "1 of 1 confirmed" in window.kill_report.head.text(), "the confirmation")
+        window.choose_theme("light", colour_blind=False)
+        assert window.theme.hex("surface.panel") in window.kill_report.styleSheet()
+
+    play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_the_pane_beside_the_table_shows_what_the_chosen_quarter_says(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given Kucoin's pane, when a quarter without it is chosen, then another exchange is shown, with that quarter's tier."""
+    settings = nothing_runs(tmp_path, monkeypatch)
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        browser = window.browser
+        browser.choose("binance")
+        terminal.catalogue.import_markdown(LATER, "Q4 2023")
+        browser._fill_quarters("Q4 2023")
+        assert browser.detail.entry is not None
+        assert (browser.detail.entry.row.slug, browser.detail.entry.row.tier) == ("binance", "Silver")
+        browser.quarter.setCurrentText("Q3 2023")
+        assert browser.detail.entry.row.tier == "Gold"
+        browser.choose("kucoin")
+        browser.quarter.setCurrentText("Q4 2023")
+        assert browser.detail.entry.row.slug == "newex"
+        live = next(chip for chip in browser.chips.buttons() if chip.text().startswith("Live today"))
+        assert live.text() == "Live today  1"
+
+    play(loop, tmp_path, monkeypatch, scenario, settings=settings)
