@@ -284,7 +284,7 @@ def _flow(call: Mapping[str, Any], family: Family, venue: Venue) -> Flow[Any]:
             return trading.dead_man(instrument if "symbol" in call else None, float(call["seconds"]), facts)
         case "amend":
             price = Decimal(call["price"]) if "price" in call else None
-            amount = Decimal(call["amount"]) if "amount" in call else None
+            amount = next((Decimal(call[name]) for name in ("amount", "contracts") if name in call), None)
             return trading.amend(ref, facts, price=price, amount=amount, client_id=call.get("new_client_id", ""))
         case "order":
             return trading.order(ref, facts)

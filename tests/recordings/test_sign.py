@@ -86,5 +86,7 @@ def test_what_a_call_says_is_sent() -> None:
     assert "validate=true" in body("kraken", **placed, amount="1", validate=True)
     assert "validate" not in body("kraken", **placed, amount="1")
     assert json.loads(body("bitmex", **placed, contracts=100, text="t"))["text"] == "t"
+    amended = json.loads(body("bitmex", op="amend", symbol="BTC-USD", client_id="c", contracts=300))
+    assert amended == {"origClOrdID": "c", "orderQty": 300, "price": 2}
     raw = '{"price":219.0}'
     assert body("bitmex", op="sign", method="POST", path="/api/v1/order", body=raw) == raw
