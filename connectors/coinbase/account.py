@@ -32,6 +32,7 @@ from connectors.contract import (
 from connectors.errors import AuthenticationFailed, VenueUnavailable
 
 USER = "user"
+UNREAD = "news of an order could not be read"
 
 
 class _Orders(Struct):
@@ -97,7 +98,7 @@ class CoinbaseAccountStream(Stream):
             if head.type == "error":
                 return self._refused(head.message or "the venue refused the subscription")
             return [Unknown(f"private channel {head.channel or head.type}", str(frame[:200]))]
-        except UNREADABLE as error:
+        except UNREADABLE as error:  # the number that was not taken shows it at the next frame
             return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
     def _refused(self, text: str) -> list[Event]:
@@ -108,14 +109,26 @@ class CoinbaseAccountStream(Stream):
 
     @staticmethod
     def _orders(frame: str | bytes) -> list[Event]:
-        message = _read_orders(frame)
+        """Row by row: one that does not fit hides no other. If it was news, the lists must tell what it was."""
+        try:
+            message = _read_orders(frame)
+        except UNREADABLE as error:
+            what = f"orders that do not fit ({type(error).__name__})"
+            return [Unknown(what, str(frame[:200])), LoginLost(UNREAD)]
         time = milliseconds(message.timestamp)
-        return [
-            rows.user_order(row, time, listed=event.type == "snapshot")
-            for event in message.events
-            for row in event.orders
-            if row.get("product_type", "SPOT") == "SPOT"
-        ]
+        found: list[Event] = []
+        lost: list[Event] = []
+        for event in message.events:
+            listed = event.type == "snapshot"
+            for row in event.orders:
+                if (row.get("product_type") or "SPOT") != "SPOT":
+                    continue
+                try:
+                    found.append(rows.user_order(row, time, listed=listed))
+                except UNREADABLE as error:
+                    found.append(Unknown(f"an order that does not fit ({type(error).__name__})", str(row)[:200]))
+                    lost = lost if listed else [LoginLost(UNREAD)]
+        return found + lost
 
 
 def _subscribed(payload: Any) -> None:

@@ -358,7 +358,7 @@ def _pages(
 
 
 def _spot_order(row: Any) -> OrderUpdate | None:
-    return rows.order(row) if row.get("product_type", "SPOT") == "SPOT" else None
+    return rows.order(row) if (row.get("product_type") or "SPOT") == "SPOT" else None
 
 
 def _execution(row: Any) -> Fill | None:

@@ -307,6 +307,19 @@ def test_states_of_an_order() -> None:
     assert not isinstance(event.status, OrderStatus)  # what was known stays
 
 
+def test_an_order_that_does_not_fit_hides_no_other_and_ends_the_stream_if_it_was_news() -> None:
+    def both(kind: str) -> list[type]:
+        whole, odd = (json.loads(order(0))["events"][0]["orders"][0] for _ in range(2))
+        del odd["order_id"]
+        frame = message(0, "user", {"type": kind, "orders": [odd, {**whole, "product_type": ""}]})
+        return [type(event) for event in CoinbaseAccountStream().receive(frame)]
+
+    assert both("update") == [Unknown, OrderUpdate, LoginLost]
+    assert both("snapshot") == [Unknown, OrderUpdate]  # the lists are read anyway
+    unreadable = message(0, "user", {"type": "update", "orders": "none"})
+    assert [type(event) for event in CoinbaseAccountStream().receive(unreadable)] == [Unknown, LoginLost]
+
+
 def test_an_error_is_the_subscriptions_answer_until_it_was_confirmed() -> None:
     error = '{"type":"error","message":"authentication failure"}'
     stream = CoinbaseAccountStream()
