@@ -295,9 +295,12 @@ def decode_body(families: Sequence[Family], path: str, body: str | bytes, status
     parts = urlsplit(address)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     asked = (method.upper(), unquote(parts.path), query)
+    refusal: dict[str, Any] | None = None
     for family in families:
-        if (told := _alone(family, asked, raw, status)) is not None:
+        told, refused = _alone(family, asked, raw, status)
+        if told is not None:
             return told
+        refusal = refusal or refused
     matched = [
         (family, make, wire)
         for family in families
@@ -311,7 +314,7 @@ def decode_body(families: Sequence[Family], path: str, body: str | bytes, status
             for family in families
             if _asked_at(family, family.trading.instruments, *asked) is not None
         ]
-    refusal: dict[str, Any] | None = None
+    refusal = None if matched else refusal
     best: list[dict[str, Any]] = []
     best_rank = (-1, -1)
     for family, make, wire in matched:
@@ -333,13 +336,18 @@ def decode_body(families: Sequence[Family], path: str, body: str | bytes, status
 Address: TypeAlias = tuple[str, str, Mapping[str, str]]  # method or "", path, query
 
 
-def _alone(family: Family, address: Address, raw: bytes, status: int) -> list[dict[str, Any]] | None:
-    """What a body names by itself, where the venue's bodies do."""
+def _alone(
+    family: Family, address: Address, raw: bytes, status: int
+) -> tuple[list[dict[str, Any]] | None, dict[str, Any] | None]:
+    """What a body names by itself, where the venue's bodies do, or the venue's refusal in it."""
     try:
         value = family.trading.read_alone(*address[1:], Answer(status, raw, {}))
-    except (VenueError, *UNREADABLE):
-        return None
-    return None if value is None else _plain_values(value, family, "") or [{"kind": "control", "type": "nothing"}]
+    except VenueError as error:
+        return None, _error(error.text or type(error).__name__, error.code) if error.code else None
+    except UNREADABLE:
+        return None, None
+    told = None if value is None else _plain_values(value, family, "") or [{"kind": "control", "type": "nothing"}]
+    return told, None
 
 
 def _of_today(families: Sequence[Family], path: str) -> str:

@@ -150,6 +150,7 @@ class FuturesTrading(Trading):
                 return position_row(read_data(answer, futures=True))
             case ["recentFills"]:
                 return [fill_row(row) for row in read_data(answer, futures=True)]
+        read_data(answer, futures=True)  # a refusal is one at any address
         return None
 
     # account

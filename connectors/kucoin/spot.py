@@ -159,6 +159,7 @@ class SpotTrading(Trading):
             case ["base-fee"]:
                 rates = read_data(answer)
                 return Fees(maker=Decimal(rates["makerFeeRate"]), taker=Decimal(rates["takerFeeRate"]))
+        read_data(answer)  # a refusal is one at any address
         return None
 
     # account

@@ -429,6 +429,14 @@ def test_bars_that_are_stamped_with_their_end_tell_how_long_they_are() -> None:
     assert [event["kind"] for event in told("bitmex", refusal, http="/trade/bucketed")] == ["error"]
 
 
+@pytest.mark.parametrize("path", ["/api/v1/status", "/api/v1/market/orderbook/level1", "/api/v1/contracts/active"])
+def test_a_refusal_is_told_at_any_address(path: str) -> None:
+    (event,) = told("kucoin", {"code": "429000", "msg": "Too many requests."}, http=path, status=429)
+    assert event == {"kind": "error", "text": "Too many requests.", "code": "429000"}
+    (event,) = told("kucoin", {"code": "200000", "data": {"status": "open"}}, http="/api/v1/status")
+    assert event["kind"] == "unknown"
+
+
 def test_a_request_is_not_taken_for_a_refusal() -> None:
     request = {"method": "add_order", "params": {"symbol": "BTC/USD", "token": "t"}, "req_id": 42}
     assert "error" not in {event["kind"] for event in told("kraken", request)}
