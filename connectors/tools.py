@@ -149,7 +149,7 @@ def _step_to_sign(call: Mapping[str, Any], family: Family, venue: Venue) -> Step
         case "ws_login" if "listen_key" in call:
             return _dial_with(family, call["listen_key"])
         case "ws_login" | "ws_keepalive":
-            return _private_step(call["op"], family)
+            return _private_step(call, family, venue)
         case "ws_subscribe_private" | "ws_subscribe_balances":
             asks = family.account_stream().plan(frozenset(), [Topic(Channel.ACCOUNT)], [])
             named = [ask for ask in asks if "balance" in str(ask.payload)]
@@ -258,7 +258,7 @@ def steps_for(call: Mapping[str, Any], venue: Venue) -> tuple[Family, Call | Ask
     """The family and the first step of the operation. Raises LookupError for an operation that is not known here."""
     family = family_for(call, venue)
     if call["op"] in ("ws_login", "ws_keepalive"):
-        return family, _private_step(call["op"], family)
+        return family, _private_step(call, family, venue)
     return family, next(_flow(call, family, venue))
 
 
@@ -334,16 +334,18 @@ def order_for(call: Mapping[str, Any], instrument: Instrument) -> OrderRequest:
     )
 
 
-def _private_step(op: str, family: Family) -> Call | Ask:
-    """The step that opens the private stream, or keeps it alive."""
-    if op == "ws_keepalive":
+def _private_step(call: Mapping[str, Any], family: Family, venue: Venue) -> Call | Ask:
+    """The step that opens the private stream, for some `symbols` if the call names them, or keeps it alive."""
+    if call["op"] == "ws_keepalive":
         return next(family.keep_up[0].flow({}))
+    wires = [instrument_for({"symbol": symbol}, family, venue).wire for symbol in call.get("symbols", ())]
+    topics = [Topic(Channel.ACCOUNT, wire) for wire in wires or [""]]
     stream = family.account_stream()
     opening = stream.opening({})
     try:
         step = next(opening)
     except StopIteration:
-        return stream.plan(frozenset(), [Topic(Channel.ACCOUNT)], [])[0]
+        return stream.plan(frozenset(), topics, [])[0]
     if step.security is not Security.NONE:
         return step
-    return stream.plan(frozenset(), [Topic(Channel.ACCOUNT)], [])[0]  # what came first needs no key
+    return stream.plan(frozenset(), topics, [])[0]  # what came first needs no key

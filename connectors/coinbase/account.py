@@ -59,7 +59,7 @@ class CoinbaseAccountStream(Stream):
         return dial(Role.ACCOUNT, signed=True)
 
     def plan(self, active: frozenset[Topic], add: Sequence[Topic], drop: Sequence[Topic]) -> list[Ask]:
-        """All products at once; one such subscription is allowed."""
+        """All products at once, unless the topics name some; one such subscription is allowed."""
         if not add:
             return []
         self._asked = True
@@ -68,6 +68,7 @@ class CoinbaseAccountStream(Stream):
                 Role.ACCOUNT,
                 "subscribe",
                 USER,
+                [topic.wire for topic in add if topic.wire],
                 signed=True,
                 id=USER,
                 answered=True,

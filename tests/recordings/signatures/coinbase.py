@@ -143,13 +143,15 @@ def seal(call: Any, entry: dict[str, Any]) -> tuple[Any, str]:
 
 
 def check_frame(entry: dict[str, Any]) -> None:
-    """One subscription to everything: ours names no products."""
+    """One subscription; that of a session names no products, and is to everything."""
     step, wire, base = sealed(SLUG, entry)
     assert base == entry["expect"]["url"]
     frame, theirs = json.loads(wire.frame), json.loads(entry["expect"]["body"])
     same_token(frame.pop("jwt"), entry["expect"])
-    del theirs["jwt"], theirs["product_ids"]
+    del theirs["jwt"]
     assert frame == theirs
+    everything = sealed(SLUG, {**entry, "call": {"op": "ws_login"}})[1]
+    assert "product_ids" not in json.loads(everything.frame)
     beat = CoinbaseAccountStream()._dial().first[0]
     assert (step.security, beat.security) == (Security.SIGNED, Security.SIGNED)
 
