@@ -128,7 +128,12 @@ class KrakenAccountStream(Stream):
             self._sequence[channel] = number
         read = self._execution if channel == "executions" else self._balance
         whole = body.get("type") == "snapshot"
-        events = [event for row in body["data"] for event in read(row, whole)]
+        events: list[Event] = []
+        for row in body["data"]:
+            try:
+                events += read(row, whole)
+            except UNREADABLE as error:  # the others count all the same
+                events.append(Unknown(f"a row of {channel} that does not fit ({type(error).__name__})", str(row)[:200]))
         if isinstance(number, int) and last is not None and number > last + 1:
             events.append(LoginLost(f"a message about {channel} is missing"))
         return events

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from connectors.book import OrderBook
 from connectors.contract import UNREADABLE, Accepted, Alive, Ask, Channel, Declined, Event, Role, Stream, Topic, Unknown
-from connectors.model import BookDelta, BookSnapshot, Candle, Level, Side, Ticker, Trade
+from connectors.model import BookBroken, BookDelta, BookSnapshot, Candle, Level, Side, Ticker, Trade
 
 DEPTH = 1000  # of 10, 25, 100, 500, 1000; every book is cut to it
 SYMBOLS_A_FRAME = 50
@@ -49,6 +49,17 @@ class _Book(Struct, gc=False):
 class _Books(Struct, gc=False):
     type: str
     data: list[_Book]
+
+
+class _Named(Struct, gc=False):
+    """What is left of a book's row of any form: whose it is."""
+
+    symbol: str
+
+
+class _Channel(Struct, gc=False):
+    channel: str
+    data: list[_Named]
 
 
 class _Trade(Struct, gc=False):
@@ -103,6 +114,7 @@ _books = msgspec.json.Decoder(_Books, float_hook=str).decode
 _trades = msgspec.json.Decoder(_Trades).decode
 _tickers = msgspec.json.Decoder(_Tickers).decode
 _bars = msgspec.json.Decoder(_Bars).decode
+_names = msgspec.json.Decoder(_Channel).decode
 _any = msgspec.json.Decoder().decode
 
 
@@ -182,7 +194,7 @@ class KrakenMarketStream(Stream):
                 return [Alive()]
             return self._other(text)
         except UNREADABLE as error:
-            return [Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
+            return [*_unread(frame), Unknown(f"a frame that does not fit ({type(error).__name__})", str(frame[:200]))]
 
     def read_alone(self, frame: str | bytes) -> list[Event]:
         """A lone image also tells the time of its last change; how deep it is was said before."""
@@ -197,7 +209,7 @@ class KrakenMarketStream(Stream):
         body = _books(frame)
         whole = body.type == "snapshot"
         if not whole and body.type != "update":
-            return [Unknown(f"a book of type {body.type}", frame[:200])]
+            return [*_unread(frame), Unknown(f"a book of type {body.type}", frame[:200])]
         events: list[Event] = []
         for row in body.data:
             bids, bid_digits = _side(row.bids)
@@ -280,6 +292,18 @@ class KrakenMarketStream(Stream):
         if kind is Channel.BOOK and isinstance(result.get("depth"), int):
             self._depths[symbol] = result["depth"]
         return [Accepted(topics=topics)]
+
+
+def _unread(frame: str | bytes) -> list[Event]:
+    """The books that a message which does not fit leaves in doubt: the checksum would not see what it changes below ten levels."""
+    why = "a message of this book could not be read"
+    try:
+        message = _names(frame)
+    except UNREADABLE:
+        cut = str(frame[:40]).replace(" ", "")
+        return [BookBroken(wires=None, why=why)] if '{"channel":"book"' in cut else []
+    wires = tuple(dict.fromkeys(row.symbol for row in message.data))
+    return [BookBroken(wires=wires or None, why=why)] if message.channel == "book" else []
 
 
 def _trade(row: _Trade) -> Trade:

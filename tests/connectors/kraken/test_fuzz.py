@@ -132,5 +132,6 @@ def test_receive_never_raises(make: type[Stream], frames: list[str | bytes]) -> 
     "frame", ["[" * 100_000, '{"channel":"book","data":' + "[" * 100_000, b"\xff\xfe", "", "null", "7"]
 )
 def test_what_is_no_object_is_unknown(make: type[Stream], frame: str | bytes) -> None:
-    (event,) = make().receive(frame)
+    *books, event = make().receive(frame)
     assert type(event).__name__ == "Unknown"
+    assert all(type(each).__name__ == "BookBroken" for each in books)

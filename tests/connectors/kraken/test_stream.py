@@ -13,10 +13,10 @@ from msgspec import UNSET
 
 from connectors.book import OrderBook
 from connectors.catalogue import load
-from connectors.contract import Accepted, Answered, Ask, Channel, Declined, LoginLost, Repair, Topic
+from connectors.contract import Accepted, Answered, Ask, Channel, Declined, LoginLost, Repair, Topic, Unknown
 from connectors.kraken.account import KrakenAccountStream
 from connectors.kraken.market import DEPTH, KrakenMarketStream, checksum, digits
-from connectors.model import BookDelta, BookSnapshot, Candle, Fill, OrderKind, OrderStatus, OrderUpdate
+from connectors.model import BookBroken, BookDelta, BookSnapshot, Candle, Fill, OrderKind, OrderStatus, OrderUpdate
 from connectors.sync import BookState, BookSync
 
 RULE = load("kraken").families[0].book
@@ -173,6 +173,31 @@ def test_the_depth_of_a_book_is_the_acknowledged_one() -> None:
         (event,) = stream.receive(frame("snapshot", BIDS, ASKS, 1, wire))
         assert isinstance(event, BookSnapshot)
         assert event.depth == depth
+
+
+@pytest.mark.parametrize(
+    ("text", "wires"),
+    [
+        (frame("update", BIDS, "", 1).replace('"checksum":1', '"checksum":null'), ("BTC/USD",)),
+        (frame("update", BIDS, "", 1).replace('"update"', '"partial"'), ("BTC/USD",)),
+        (frame("update", BIDS, "", 1).replace('"price"', '"limit"').replace(":", ": "), ("BTC/USD",)),
+        (frame("update", BIDS, "", 1)[:-40], None),
+        (frame("update", BIDS, "", 1).replace("symbol", "pair"), None),
+    ],
+)
+def test_a_book_message_that_cannot_be_read_breaks_its_book_since_the_checksum_sees_ten_levels_only(
+    text: str, wires: tuple[str, ...] | None
+) -> None:
+    broken, unknown = KrakenMarketStream().receive(text)
+    assert isinstance(broken, BookBroken)
+    assert isinstance(unknown, Unknown)
+    assert broken.wires == wires
+
+
+def test_anything_else_that_cannot_be_read_breaks_no_book() -> None:
+    for text in ('{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD"}]}', "{", '{"channel":5}', "null"):
+        (event,) = KrakenMarketStream().receive(text)
+        assert isinstance(event, Unknown)
 
 
 def test_a_lone_image_tells_when_its_book_changed_last_which_is_no_measure_of_a_delay() -> None:
@@ -348,6 +373,16 @@ def test_a_token_that_ended_ends_the_connection() -> None:
     answered, lost = KrakenAccountStream().receive(json.dumps(body))
     assert isinstance(answered, Answered)
     assert isinstance(lost, LoginLost)
+
+
+def test_a_row_that_does_not_fit_leaves_the_others_alone() -> None:
+    odd = {"order_id": "O1", "exec_type": "new", "order_status": "frozen", "symbol": "BTC/USD"}
+    good = {"order_id": "O2", "exec_type": "new", "order_status": "new", "symbol": "BTC/USD"}
+    body = {"channel": "executions", "type": "snapshot", "data": [odd, good], "sequence": 1}
+    unknown, update = KrakenAccountStream().receive(json.dumps(body))
+    assert isinstance(unknown, Unknown)
+    assert isinstance(update, OrderUpdate)
+    assert (update.venue_id, update.status) == ("O2", OrderStatus.OPEN)
 
 
 @pytest.mark.parametrize(("wallet", "heard"), [("spot", True), ("earn", False)])
