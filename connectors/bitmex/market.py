@@ -7,7 +7,7 @@ the image does not hold proves that it is corrupt: the book is broken and its ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -196,6 +196,8 @@ class BitmexMarketStream(Stream):
         try:
             return self._other(frame, head)
         except UNREADABLE as error:
+            if isinstance(head, dict) and head.get("table") in _LEVEL_TABLES:
+                return self._lost(frame, error)
             return [_unknown(frame, error)]
 
     def read_alone(self, frame: str | bytes) -> list[Event]:
@@ -216,6 +218,11 @@ class BitmexMarketStream(Stream):
             return [_unknown(frame, error)]
         self._books.clear()
         return [_unknown(frame, error), BookBroken(wires=None, why="a message could not be read")]
+
+    def _given_up(self, wires: Iterable[str], what: str) -> list[Event]:
+        """A message that is not understood, and the books that it speaks of, which are believed no more."""
+        held = tuple(wire for wire in dict.fromkeys(wires) if self._books.pop(wire, None) is not None)
+        return [Unknown(what, ""), *([BookBroken(wires=held, why=what)] if held else [])]
 
     def _other(self, frame: str | bytes, head: Any) -> list[Event]:
         name = head.get("table")
@@ -244,7 +251,7 @@ class BitmexMarketStream(Stream):
         if message.action == "partial":
             return self._image(message)
         if message.action not in ("insert", "update", "delete"):
-            return [Unknown(f"action {message.action} of a book", "")]
+            return self._given_up((row.symbol for row in message.data), f"action {message.action} of a book")
         touched: dict[str, tuple[list[float], list[float]]] = {}
         found: list[Event] = []
         for row in message.data:
@@ -274,14 +281,12 @@ class BitmexMarketStream(Stream):
         wire = (message.filter or {}).get("symbol")
         wires = [wire] if wire else list(dict.fromkeys(row.symbol for row in message.data))
         if message.keys is not None and set(message.keys) != _KEYS:
-            for each in wires:
-                self._books.pop(each, None)
-            return [Unknown(f"a book keyed by {', '.join(message.keys)}", "")]
+            return self._given_up(wires, f"a book keyed by {', '.join(message.keys)}")
         fresh = {each: _Book() for each in wires}
         nowhere: list[float] = []
         for row in message.data:
             if row.price is None or row.size is None:
-                return [Unknown("a row of an image without price or size", "")]
+                return self._given_up(wires, "a row of an image without price or size")
             fresh[row.symbol].side(row.side).put(row.id, row.price, row.size, nowhere)
         self._books.update(fresh)
         time = max((row.timestamp for row in message.data), default="")

@@ -176,10 +176,31 @@ def test_a_row_that_lacks_what_it_needs_breaks_the_book(row: tuple[Any, ...]) ->
 
 
 def test_a_book_with_other_keys_is_not_understood() -> None:
-    stream = opened()
-    (event,) = stream.receive(book("partial", keys=["symbol", "price"], filter={"symbol": "XBTUSD"}))
+    (event,) = BitmexMarketStream().receive(book("partial", keys=["symbol", "price"], filter={"symbol": "XBTUSD"}))
     assert isinstance(event, Unknown)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        book("partial", keys=["symbol", "price"], filter={"symbol": "XBTUSD"}),
+        image((5, "Buy", None, 98.0)),
+        image((5, "Buy", 7, None)),
+        image((5, "Middle", 7, 98.0)),
+        book("replace", (1, "Buy", 5)),
+        '{"action":"update","table":"orderBookL2","data":[{"symbol":"XBTUSD","id":"one","side":"Buy","size":5}]}',
+        '{"action":"update", "table":"orderBookL2", "data":5}',
+    ],
+    ids=["keys", "size", "price", "side", "action", "id", "data"],
+)
+def test_a_book_message_that_is_not_understood_breaks_the_book_that_it_spoke_of(text: str) -> None:
+    """It may have changed anything: what was there is not shown on as if it were live."""
+    stream = opened()
+    events = stream.receive(text)
+    assert [type(event) for event in events] == [Unknown, BookBroken]
+    assert getattr(events[1], "wires", ()) in (None, ("XBTUSD",))
     assert stream.receive(book("update", (1, "Buy", 5))) == [Alive()]
+    assert [type(event) for event in BitmexMarketStream().receive(text)] == [Unknown], "nothing was there to break"
 
 
 def test_the_acknowledgement_and_the_image_come_in_either_order() -> None:
