@@ -515,13 +515,13 @@ class Desk(QObject):
         )
 
     def _working(self, draft: Draft, instead_of: Order | None) -> Decimal:
-        """What is open on the draft's side of its instrument."""
+        """What is open on the draft's side of its instrument. What `instead_of` has filled is in the position already."""
         mine = (
             order.remaining or ZERO
             for order in self.working(draft.account, draft.instrument.key)
             if order is not instead_of and order.side is draft.side and not order.reduce_only
         )
-        return sum(mine, ZERO)
+        return sum(mine, ZERO) - (instead_of.filled if instead_of is not None else ZERO)
 
     def _repeated(self, draft: Draft) -> float | None:
         """Seconds since the same order was sent, as far as the latest ones tell; one that was refused does not count."""

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from app.orders import Draft
+from connectors.book import OrderBook
 from connectors.contract import Capabilities
 from connectors.model import (
     ONE,
@@ -315,15 +316,17 @@ def _trigger_passed(draft: Draft, sync: BookSync) -> Problem | None:
 
 
 def _collar_problems(draft: Draft, situation: Situation) -> list[Problem]:
-    """How far the price may be: of a limit order from mid, of a stop-limit from its trigger, of a market order its worst fill."""
+    """How far the price may be: of a limit order from mid, of a stop-limit from its trigger, of a market order its worst fill.
+
+    Where one side of the book is empty, there is no middle: the best price of the other side stands for it.
+    """
     collar, sync = situation.limits.collar, situation.sync
-    mid = sync.book.mid if sync is not None else None
     if collar is None or (draft.kind.has_trigger and not draft.kind.has_price):
         return []
     if draft.kind.has_trigger:
         middle, name = draft.trigger, "its trigger"
     else:
-        middle, name = (Decimal(repr(mid)) if mid is not None else None), "mid"
+        middle, name = _middle(sync.book) if sync is not None else (None, "")
     if middle is None or middle <= 0:
         return []
     limit = middle * (ONE + collar if draft.side is Side.BUY else ONE - collar)
@@ -336,6 +339,14 @@ def _collar_problems(draft: Draft, situation: Situation) -> list[Problem]:
         return []
     fix = msgspec.structs.replace(draft, price=bound) if bound > 0 else None
     return [Problem(field="price", rule="collar", text=f"more than {by}", fix=fix)]
+
+
+def _middle(book: OrderBook) -> tuple[Decimal | None, str]:
+    """What a price is compared with, and how it is called."""
+    if book.mid is not None:
+        return Decimal(repr(book.mid)), "mid"
+    best = book.best_ask or book.best_bid
+    return (Decimal(repr(best[0])) if best is not None else None), "the best price"
 
 
 def _market_collar_problems(draft: Draft, situation: Situation, bound: Decimal, by: str) -> list[Problem]:

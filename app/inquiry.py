@@ -389,9 +389,12 @@ class Inquiry:
                 self._say_unlisted(account, row.wire)
             return order
         if not order.is_final:
-            state, filled = order.state, order.filled
-            changed = self._blotter.learn(order, row) and (state, filled) != (order.state, order.filled)
-            found["that had changed"] += changed and state is not OrderState.UNKNOWN
+            if order.heard >= began and row.time is UNSET:
+                row.price = row.trigger = row.amount = UNSET  # something was told since: which is newer, nobody knows
+            before = (order.state, order.filled, order.price, order.amount)
+            self._blotter.learn(order, row)
+            changed = before != (order.state, order.filled, order.price, order.amount)
+            found["that had changed"] += changed and before[0] not in (OrderState.UNKNOWN, OrderState.AMENDING)
             return order
         if order.touched >= began or order.is_old(row):
             return order  # it ended while the list was on its way; or a leg that is over

@@ -240,7 +240,7 @@ def order(txid: str, row: Mapping[str, Any], names: Names) -> OrderUpdate:
         post_only="post" in flags,
         reason=row.get("reason") or "",
         created=ms(row["opentm"]),
-        time=ms(row.get("closetm") or row["opentm"]),
+        time=ms(row["closetm"]) if row.get("closetm") else UNSET,  # when it was changed last is not told
     )
     if "viqc" in flags:
         update.quote_amount = amount

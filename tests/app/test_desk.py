@@ -15,7 +15,7 @@ import pytest
 
 from app.accounts import Account, AccountState
 from app.blotter import now_ms
-from app.desk import Desk, Draft, Order, OrderState
+from app.desk import Desk, Draft, GuardRefused, Order, OrderState
 from app.guard import Limits
 from app.kill import Round
 from app.settings import Settings
@@ -251,6 +251,25 @@ async def test_a_change_in_place_keeps_the_order(tmp_path: Path) -> None:
         await until(lambda: order.price == Decimal("62001.5") and order.state is OrderState.OPEN, "the change")
         (row,) = all_orders(server)
         assert row.price == Decimal("62001.5")
+
+
+async def test_what_an_order_has_filled_counts_once_against_the_position_limit_when_it_is_changed(
+    tmp_path: Path,
+) -> None:
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(PERP)
+        order = await scene.works(scene.place(PERP, amount="0.004", price="62799.9"))
+        server.fund("taker")
+        terms = NewOrder(key="perp:BTC-USDT", side=Side.SELL, kind=OrderKind.MARKET, amount=Decimal("0.002"))
+        server.exchange.place("taker", terms)
+        await until(lambda: scene.account.positions.get(PERP), "the position")
+        await until(lambda: order.state is OrderState.PARTLY_FILLED, "the fill")
+        limits = Limits(repeat_seconds=None, max_position_notional=Decimal(300))  # 0.0048 of it
+        scene.terminal.settings.preferences.limits[KEY] = limits
+        with pytest.raises(GuardRefused, match="position limit"):
+            scene.desk.amend(order.id, amount=Decimal("0.005"))
+        scene.desk.amend(order.id, price=Decimal("62000.5"))
+        await until(lambda: order.price == Decimal("62000.5"), "the change")
 
 
 async def test_a_change_by_replacement_is_one_order_with_its_history(tmp_path: Path) -> None:

@@ -189,6 +189,24 @@ def test_a_market_order_larger_than_the_known_book_has_no_price() -> None:
     assert "holds less" in problems[0].text
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        draft(price=D(107)),
+        draft(kind=OrderKind.MARKET, price=None, amount=D(3)),
+        draft(kind=OrderKind.MARKET, price=None, amount=D(5)),
+    ],
+)
+def test_a_collar_holds_where_nothing_rests_on_the_own_side(subject: Draft) -> None:
+    """given asks alone, up to 110, then nothing is bought more than 5 % above the best of them, or at no known price."""
+    one_sided = book()
+    asks = [Level(price, 1.0) for price in (100.5, 101.0, 110.0)]
+    one_sided.snapshot(BookSnapshot(wire="BTCUSDT", bids=[], asks=asks), 0.0)
+    problems = check(subject, situation(sync=one_sided))
+    assert [problem.rule for problem in problems] == ["collar"]
+    assert check(draft(price=D(105)), situation(sync=one_sided)) == []
+
+
 def test_a_repetition_is_let_through_after_its_time_and_where_the_guard_is_off() -> None:
     assert check(DRAFT, situation(repeated=0.6)) == []
     assert check(DRAFT, situation(repeated=0.0, limits=Limits(repeat_seconds=None))) == []

@@ -328,6 +328,25 @@ async def test_the_comparison_repairs_and_tells_every_difference(scene: Scene) -
     assert len(scene.notices) == notices
 
 
+async def test_terms_that_were_changed_elsewhere_are_taken_in_and_told(scene: Scene) -> None:
+    """given a list that does not say when, then its terms are the present ones, unless something was told after it was asked for."""
+    order = await scene.order()
+    scene.blotter.learn(order, row(price=Decimal(100), time=now_ms()))
+    order.heard = order.touched = order.created
+    scene.session.open = [row(price=Decimal(99), amount=Decimal(12))]
+    await scene.inquiry.reconcile(scene.account)
+    assert (order.price, order.amount) == (99, 12)
+    assert any("1 that had changed" in notice.text for notice in scene.notices)
+
+    async def overtaken(instrument: Instrument | None = None) -> list[OrderUpdate]:
+        scene.blotter.learn(order, row(price=Decimal(98), time=now_ms() + 1000))
+        return [row(price=Decimal(99), amount=Decimal(12))]
+
+    scene.account.session.open_orders = overtaken
+    await scene.inquiry.reconcile(scene.account)
+    assert (order.price, order.state) == (98, OrderState.OPEN)
+
+
 async def test_fills_of_instruments_without_open_orders_are_caught_up_from_the_last_one_seen(scene: Scene) -> None:
     order = await scene.order(age=3600)
     scene.blotter.filled(scene.account, execution(1, "10", order.created + 1000), "spot")

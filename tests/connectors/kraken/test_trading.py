@@ -261,6 +261,13 @@ def test_an_order_by_money_whose_filled_volume_could_be_money_too_tells_no_volum
     assert in_base.filled == D("0.00007962")
 
 
+def test_a_listed_order_does_not_say_when_it_was_changed() -> None:
+    """given an order that was changed after it began, then its row is no older news than what the stream told last."""
+    listed = order("O1", row(), Names())
+    assert (listed.created, listed.time) == (1_795_620_000_500, UNSET)
+    assert order("O1", row(status="canceled", closetm=1_795_620_007.25), Names()).time == 1_795_620_007_250
+
+
 def test_a_stop_waits_until_its_trigger_was_passed() -> None:
     descr = {"pair": "XBTUSD", "type": "sell", "ordertype": "stop-loss-limit", "price": "96.0", "price2": "95.0"}
     waits = order("O1", row(descr=descr), Names({"XBTUSD": "BTC/USD"}))
