@@ -140,6 +140,9 @@ def _failure(kind: type[BaseException], error: BaseException, trace: TracebackTy
         sys.__excepthook__(kind, error, trace)
         return
     _log.critical("an error that nothing caught", exc_info=(kind, error, trace))
+    sys.stderr.write(
+        f"fathom: an error that nothing caught: {error!r}. The log has the whole of it; please report it.\n"
+    )
 
 
 if __name__ == "__main__":

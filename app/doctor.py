@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from importlib import metadata
 
@@ -50,9 +51,13 @@ def examine(*, as_json: bool) -> int:
     trouble: list[str] = []
     if not vault.persistent:
         trouble.append(f"{vault.text} On Linux install and unlock gnome-keyring or KWallet.")
-    stops = [f"The folder {path} cannot be written." for name, path in folders.items() if not _writable(path)]
+    stops = [
+        f"The folder {path} cannot be written. Mend its rights, or name another place in FATHOM_HOME."
+        for path in folders.values()
+        if not _writable(path)
+    ]
     if platform_name == "none":
-        stops.append(f"Qt cannot open a window here: {screen}")
+        stops.append(f"Qt cannot open a window here: {screen}. `./dev run` brings what it needs, and a virtual screen.")
     trouble = stops + trouble
     found["trouble"] = trouble
     if as_json:
@@ -112,9 +117,15 @@ def _writable(path: object) -> bool:
     from pathlib import Path
 
     folder = Path(str(path))
-    while not folder.exists():
+    while not folder.exists() and folder.parent != folder:
         folder = folder.parent
-    return os.access(folder, os.W_OK)
+    try:
+        with tempfile.TemporaryFile(
+            dir=folder
+        ):  # rights alone do not tell: it may be a file, or a disk that takes nothing
+            return True
+    except OSError:
+        return False
 
 
 def _version(name: str) -> str:

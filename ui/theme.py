@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 
 from connectors.contract import Environment
 
+THEMES = ("dark", "light")
 FAMILIES = ("Inter", "Segoe UI Variable", "Segoe UI", "SF Pro Text", "Noto Sans", "DejaVu Sans")
 MONO = ("JetBrains Mono", "Cascadia Mono", "SF Mono", "DejaVu Sans Mono", "monospace")
 
@@ -68,7 +69,8 @@ class Theme(QObject):
         self.choose(name, colour_blind=colour_blind)
 
     def choose(self, name: str, *, colour_blind: bool | None = None) -> None:
-        """Take another theme."""
+        """Take another theme; the dark one in place of one that there is not, as settings may name."""
+        name = name if name in THEMES else THEMES[0]
         text = (resources.files("resources") / "themes" / f"{name}.toml").read_text(encoding="utf-8")
         table = tomllib.loads(text)
         self.colour_blind = self.colour_blind if colour_blind is None else colour_blind
@@ -166,6 +168,7 @@ def style_sheet(theme: Theme) -> str:
     on = c(f"{theme.environment.value}.on")
     return f"""
     QMainWindow, ads--CDockManager, ads--CDockContainerWidget {{ background: {c("surface.gutter")}; }}
+    QDialogButtonBox, QMessageBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
     QDialog, QMessageBox, Panel {{ background: {c("surface.panel")}; }}
     Palette {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; }}
     Ticket {{ border: 2px solid {accent}; border-top: none; }}
@@ -217,7 +220,8 @@ def style_sheet(theme: Theme) -> str:
     QFrame[role="field"] QPushButton {{ background: transparent; border: none; padding: 0; font-size: 15px; color: {c("text.secondary")}; }}
     QFrame[role="field"] QPushButton:hover {{ background: {c("surface.selected")}; color: {c("text.primary")}; }}
     QFrame[role="quote"] {{ background: {c("surface.raised")}; border: 1px solid {c("line.strong")}; border-radius: 4px; }}
-    QComboBox::drop-down {{ border: none; width: 16px; }}
+    QComboBox::drop-down {{ border: none; width: 18px; }}
+    QComboBox::down-arrow {{ image: none; }}
     QComboBox QAbstractItemView {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; }}
     QPushButton {{ background: {c("surface.control")}; border: 1px solid {c("line.strong")}; border-radius: 4px; padding: 4px 10px;
         font-weight: 500; min-height: 18px; }}

@@ -32,7 +32,7 @@ from ui.panels.ticket import Ticket
 from ui.panels.venues import Venues
 from ui.panels.watchlist import Watchlist
 from ui.status_bar import StatusBar
-from ui.theme import Theme
+from ui.theme import THEMES, Theme
 from ui.welcome import Welcome
 from ui.workspaces import WORKSPACES, Workspaces
 
@@ -175,7 +175,9 @@ class Window(QMainWindow):
             ("F1", self._show_keys),
             ("Esc", self._escape),
         ):
-            QShortcut(QKeySequence(keys), self).activated.connect(action)
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.ApplicationShortcut)  # also from a panel that floats
+            shortcut.activated.connect(action)
 
     def _account_changed(self, account_id: str) -> None:
         """Take up what is watched of an account that became ready to be looked at."""
@@ -278,11 +280,17 @@ class Window(QMainWindow):
         self.terminal.desk.run(work(), "kill")
 
     def _escape(self) -> None:
-        """Twice within a second: cancel all orders of the instrument shown."""
+        """Twice within a second: cancel all orders of the instrument shown. A menu that is open takes it for itself."""
+        popup = QApplication.activePopupWidget()
+        if popup is not None:
+            popup.close()
+            return
         now = time.monotonic()
         if now - self._last_escape < 1.0 and self.feed is not None:
             count = self.terminal.desk.cancel_all(self.feed.account.id, self.feed.instrument.key)
-            self.notices.say("info", f"Cancelling {count} orders of {self.feed.instrument.symbol}.")
+            symbol = self.feed.instrument.symbol
+            what = f"{count} order{'' if count == 1 else 's'} of {symbol}" if count else ""
+            self.notices.say("info", f"Cancelling {what}." if what else f"No order of {symbol} works.")
         self._last_escape = now
 
     def open_palette(self) -> None:
@@ -362,6 +370,10 @@ class Window(QMainWindow):
         self.terminal.settings.preferences.colour_blind = colour_blind
         self._save()
 
+    def _choose_recording(self, on: bool) -> None:
+        self.terminal.settings.preferences.recording = on
+        self._save()
+
     def _hide_welcome(self) -> None:
         self.welcome.hide()
         self.terminal.settings.preferences.welcome = False
@@ -395,7 +407,7 @@ class Window(QMainWindow):
         for panel_id, panel in self.panels.items():
             panels.addAction(panel.title, lambda panel_id=panel_id: self.open_panel(panel_id))
         looks = menu.addMenu("Theme")
-        for name in ("dark", "light"):
+        for name in THEMES:
             for safe in (False, True):
                 words = name.capitalize() + (", colour-blind safe" if safe else "")
                 looks.addAction(words, lambda name=name, safe=safe: self.choose_theme(name, colour_blind=safe))
@@ -403,7 +415,7 @@ class Window(QMainWindow):
         recording = menu.addAction("Record raw traffic (from the next start)")
         recording.setCheckable(True)
         recording.setChecked(self.terminal.settings.preferences.recording)
-        recording.toggled.connect(lambda on: self.terminal.settings.set("recording", on))
+        recording.toggled.connect(self._choose_recording)
         menu.addAction("Keys", self._show_keys)
         menu.addSeparator()
         menu.addAction("Quit", self.close)

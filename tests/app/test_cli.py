@@ -126,6 +126,17 @@ def test_doctor_tells_versions_folders_and_the_keyring(tmp_path: Path) -> None:
     assert set(found["keyring"]) == {"backend", "persistent"}
 
 
+def test_doctor_says_that_a_place_where_nothing_can_be_kept_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    environment = os.environ | {"FATHOM_HOME": str(tmp_path / "file" / "home"), "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "app", "doctor", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=PATIENCE, check=False)
+    found = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert not any(folder["writable"] for folder in found["folders"].values())
+    assert "FATHOM_HOME" in found["trouble"][0]
+
+
 def test_doctor_asks_qt_itself_for_the_platform(tmp_path: Path) -> None:
     done = fathom("doctor", "--json", home=tmp_path)
     found = json.loads(done.stdout)

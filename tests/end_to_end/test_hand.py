@@ -6,12 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QShortcut
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
 
 from app.orders import OrderState
+from app.settings import Settings
 from app.terminal import Terminal
 from connectors.model import Side
 from tests.end_to_end.stage import ladder_point, nothing_runs, play, ready, stand_still
@@ -40,16 +41,14 @@ def test_rows_under_the_cursor_of_the_keys_do_not_move_by_themselves(
         assert ladder.rows is not None
         assert feed is not None
         window.clock.stop()  # the test calls the frames
-        QTest.keyClick(ladder, Qt.Key.Key_Down)
+        ladder.keyPressEvent(QKeyEvent(QEvent.Type.KeyPress, Qt.Key.Key_Down, Qt.KeyboardModifier.NoModifier))
         assert ladder.cursor_row is not None
         ladder.rows.scroll(ladder.rows.count)  # as if the market had run away
         price = ladder.rows.price(ladder.cursor_row)
         assert ladder.rows.strays(feed.book)
         ladder.frame(0.0)
         assert ladder.rows.price(ladder.cursor_row) == price
-        ladder.setFocus()
-        ladder.clearFocus()
-        ladder.cursor_row = None
+        ladder.focusOutEvent(QFocusEvent(QEvent.Type.FocusOut))
         ladder.frame(1.0)
         assert not ladder.rows.strays(feed.book)
 
@@ -80,9 +79,14 @@ def test_the_slider_sets_the_amount_by_click_and_by_key(
     play(loop, tmp_path, monkeypatch, scenario)
 
 
-def test_the_kill_switch_works_from_a_panel_that_floats_and_its_report_follows_the_theme(
+def test_the_kill_switch_is_heard_in_panels_that_float_too_and_its_report_follows_the_theme(
     loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A panel that floats is a window of its own: only a shortcut of the whole program is heard there.
+
+    The key itself is not pressed, since several tests may share a screen and only one window of it has the keyboard.
+    """
+
     async def scenario(terminal: Terminal, window: Window) -> None:
         account = await ready(terminal, window)
         await stand_still(window, account)
@@ -93,12 +97,10 @@ def test_the_kill_switch_works_from_a_panel_that_floats_and_its_report_follows_t
         QTest.mouseClick(ladder, Qt.MouseButton.LeftButton, pos=ladder_point(window, ladder.rows.count - 3, Side.BUY))
         (order,) = desk.orders.values()
         await until(lambda: order.state is OrderState.OPEN, "the acknowledgement")
-        floating = window.workspaces._manager.addDockWidgetFloating(window.workspaces.docks["tape"])
-        floating.activateWindow()
-        await until(lambda: QApplication.activeWindow() is floating, "the floating window to be in use")
-        QTest.keyClick(
-            floating, Qt.Key.Key_Escape, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
-        )
+        shortcuts = {shortcut.key().toString(): shortcut for shortcut in window.findChildren(QShortcut)}
+        assert {"Ctrl+Shift+Esc", "Ctrl+Shift+A", "Ctrl+K", "F1", "Esc"} <= set(shortcuts)
+        assert {each.context() for each in shortcuts.values()} == {Qt.ShortcutContext.ApplicationShortcut}
+        shortcuts["Ctrl+Shift+Esc"].activated.emit()
         await until(lambda: order.state is OrderState.CANCELLED, "the cancel")
         await until(lambda: "1 of 1 confirmed" in window.kill_report.head.text(), "the confirmation")
         window.choose_theme("light", colour_blind=False)
@@ -127,5 +129,23 @@ def test_the_pane_beside_the_table_shows_what_the_chosen_quarter_says(
         assert browser.detail.entry.row.slug == "newex"
         live = next(chip for chip in browser.chips.buttons() if chip.text().startswith("Live today"))
         assert live.text() == "Live today  1"
+
+    play(loop, tmp_path, monkeypatch, scenario, settings=settings)
+
+
+def test_settings_that_name_what_there_is_not_start_with_what_there_is(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given a theme that nobody knows and sizes that are none, when the program starts, then it looks as at a first start."""
+    monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
+    settings = Settings()
+    settings.preferences.theme = "pink"
+    settings.preferences.sizes = {"binance:spot:BTC-USDT": ["0.1", "-1", "abc", "NaN", "1e999"]}
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await ready(terminal, window)
+        assert window.theme.name == "dark"
+        assert len(window.ladder.sizes) == 5
+        assert all(size > 0 for size in window.ladder.sizes)
 
     play(loop, tmp_path, monkeypatch, scenario, settings=settings)

@@ -1,16 +1,17 @@
 """The ladder: prices in the middle, sizes beside them, own orders at the edges; a click trades when armed.
 
 Rows are static: they move only by Space, wheel, keys, Centre, or by themselves when the market left the middle and neither
-pointer nor button is on them. Only rows whose content changed are painted again.
+pointer, button nor the cursor of the keys is on them. Only rows whose content changed are painted again.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
+    QFocusEvent,
     QHelpEvent,
     QKeyEvent,
     QMouseEvent,
@@ -31,6 +32,7 @@ from ui.integrity import Integrity, integrity
 from ui.ladder_rows import ClickGuard, LadderRows
 from ui.panel import Painted
 from ui.theme import Theme
+from ui.widgets.fields import typed
 from ui.widgets.figures import (
     baseline,
     book_title,
@@ -39,6 +41,7 @@ from ui.widgets.figures import (
     draw_state,
     draw_triangle,
     figure,
+    size_figure,
     size_unit,
 )
 
@@ -50,6 +53,7 @@ ROW = 20
 HEAD = 24
 TOOLS = 28
 FOOT = 52
+SIZES = 5  # to choose from for a click
 AT_ONCE = 12  # rows whose sizes one frame draws again
 SELDOM = 0.1  # seconds between two paintings of what is read, not watched: traded volumes, and what is above or below the rows
 CURRENCIES = frozenset({"USD", "USDT", "USDC", "EUR", "GBP", "AUD", "CHF", "DAI", "FDUSD", "TUSD"})
@@ -62,7 +66,7 @@ class _Telling(NamedTuple):
     """What of a row must never be late on the screen."""
 
     tick: int
-    own: _Own | None
+    own: tuple[_Own, ...]
     is_bid: bool
     is_ask: bool
     last: Side | None
@@ -143,8 +147,8 @@ class Ladder(Painted):
         self._forget()
 
     def _sizes_of(self, feed: Feed) -> list[Decimal]:
-        own = self.own_sizes.get(feed.instrument.key)
-        return [Decimal(size) for size in own] if own else default_sizes(feed)
+        own = [size for text in self.own_sizes.get(feed.instrument.key, ()) if (size := typed(text)) is not None]
+        return own if len(own) == SIZES and all(size > 0 for size in own) else default_sizes(feed)
 
     def set_size(self, index: int, size: Decimal) -> None:
         """Another size for one of the five chips of this instrument."""
@@ -166,7 +170,7 @@ class Ladder(Painted):
                 self._seen = (feed.sync.state,)
                 self.update()
             return
-        if rows.strays(feed.book) and not (self._pressed or self.pointed_at):
+        if rows.strays(feed.book) and not (self._pressed or self.pointed_at or self.cursor_row is not None):
             rows.centre(feed.book)
         trades, self._trades_seen = feed.trades.after(self._trades_seen)
         if trades:
@@ -257,7 +261,7 @@ class Ladder(Painted):
                 _Line(
                     _Telling(
                         tick=rows.top - row * rows.group,
-                        own=own.get(row),
+                        own=tuple(own[row, side] for side in Side if (row, side) in own),
                         is_bid=row == bid_row,
                         is_ask=row == ask_row,
                         last=self._last[1] if row == last_row and self._last else None,
@@ -341,11 +345,11 @@ class Ladder(Painted):
         digits = min(3, rows.instrument.size_digits)
         if line.bid:
             painter.setPen(strong)
-            text = figure(line.bid, digits)
+            text = size_figure(line.bid, digits)
             painter.drawText(QPointF(bid_end - 6 - metrics.horizontalAdvance(text), base), text)
         if line.ask:
             painter.setPen(strong)
-            painter.drawText(QPointF(price_end + 6, base), figure(line.ask, digits))
+            painter.drawText(QPointF(price_end + 6, base), size_figure(line.ask, digits))
         price = rows.price(row)
         round_number = int(price / rows.instrument.tick) % (rows.group * 10) == 0 if rows.instrument.tick else False
         font = "body.bold" if round_number or is_bid or is_ask or last is not None else "body"
@@ -378,8 +382,8 @@ class Ladder(Painted):
             )
         if is_ask:
             painter.fillRect(QRectF(0, y + ROW - 1, self.width(), 1), theme["line.strong"])
-        if own is not None:
-            self._draw_own(painter, y, own)
+        for mine in own:
+            self._draw_own(painter, y, mine)
         if hover is not None and self.armed and live:
             self._draw_would(painter, y, hover)
 
@@ -388,7 +392,7 @@ class Ladder(Painted):
         theme = self.theme
         side, size, doubt, ahead = own
         name = "buy" if side is Side.BUY else "sell"
-        text = ("? " if doubt else "") + figure(
+        text = ("? " if doubt else "") + size_figure(
             float(size), min(3, self.rows.instrument.size_digits if self.rows else 3)
         )
         painter.setFont(theme.font("caption.strong"))
@@ -582,16 +586,18 @@ class Ladder(Painted):
         painter.fillRect(QRectF(x, top + 10, split, 2), theme["buy"])
         painter.fillRect(QRectF(x + split + 1, top + 10, width - split - 1, 2), theme["sell"])
 
-    def _own_orders(self, rows: LadderRows) -> dict[int, _Own]:
-        found: dict[int, _Own] = {}
+    def _own_orders(self, rows: LadderRows) -> dict[tuple[int, Side], _Own]:
+        found: dict[tuple[int, Side], _Own] = {}
         for order in self._working():
             if order.price is None:
                 continue
             row = rows.row_of(float(order.price), order.side)
             if row is not None:
-                doubt = order.state is OrderState.UNKNOWN
-                size = (order.remaining or Decimal(0)) + (found[row][1] if row in found else Decimal(0))
-                found[row] = (order.side, size, doubt, self._ahead(order))
+                place = row, order.side
+                before = found.get(place)
+                doubt = order.state is OrderState.UNKNOWN or (before is not None and before[2])
+                size = (order.remaining or Decimal(0)) + (before[1] if before is not None else Decimal(0))
+                found[place] = (order.side, size, doubt, self._ahead(order))
         return found
 
     def _ahead(self, order: Order) -> float | None:
@@ -762,12 +768,12 @@ class Ladder(Painted):
         dialog.setTextValue(format(self.sizes[index], "f"))
 
         def take(text: str) -> None:
-            try:
-                size = Decimal(text.replace(",", "."))
-            except InvalidOperation:
-                return
-            if size.is_finite() and self.feed is not None:
-                self.set_size(index, round_amount(size, self.feed.instrument.size))
+            size = typed(text)
+            size = round_amount(size, self.feed.instrument.size) if size is not None and self.feed is not None else None
+            if size is None or size <= 0:
+                self.said = f"“{text}” is no size here: nothing changed"
+            else:
+                self.set_size(index, size)
 
         dialog.textValueSelected.connect(take)
         dialog.open()
@@ -813,6 +819,12 @@ class Ladder(Painted):
             super().keyPressEvent(event)
             return
         self._forget()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """The cursor of the keys goes with the keys: rows may move again."""
+        self.cursor_row = None
+        self._forget()
+        super().focusOutEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """As many rows as fit, around the same middle."""
