@@ -6,7 +6,7 @@ the tables of one event come in any order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from connectors.bitmex import rows
@@ -123,15 +123,16 @@ class BitmexAccountStream(Stream):
         if action == "partial":
             kept.clear()
             self._keys[name] = head.get("keys") or _KEYS[name]
-        found: list[Event] = []
-        for row in head["data"]:
+
+        def read(row: dict[str, Any]) -> list[Event]:
             key = tuple(row.get(part) for part in self._keys[name])
             if action == "delete":
                 kept.pop(key, None)
-                continue
+                return []
             whole = kept[key] = {**kept.get(key, {}), **row} if action == "update" else dict(row)
-            found += self._event(name, key, whole)
-        return found or [Alive()]
+            return self._event(name, key, whole)
+
+        return _each(head["data"], read)
 
     def _event(self, name: str, key: tuple[Any, ...], row: dict[str, Any]) -> list[Event]:
         if name == "position":
@@ -149,14 +150,25 @@ class BitmexAccountStream(Stream):
         """A row an event. A refused cancel says "Rejected" of the request, not of the order, and is no news of it."""
         if head["action"] == "partial":
             return [Alive()]  # the past: fills are read over HTTP
-        found: list[Event] = []
-        for row in head["data"]:
+
+        def read(row: dict[str, Any]) -> list[Event]:
             fill = rows.fill(row, self._units)
-            if fill is not None:
-                found.append(fill)
-            if row.get("execType") not in _EXECUTIONS:
-                found.append(Unknown(f"execution of the type {row.get('execType')}", ""))
-        return found or [Alive()]
+            known = row.get("execType") in _EXECUTIONS
+            unknown = [] if known else [Unknown(f"execution of the type {row.get('execType')}", "")]
+            return [*([fill] if fill is not None else []), *unknown]
+
+        return _each(head["data"], read)
+
+
+def _each(data: Sequence[dict[str, Any]], read: Callable[[dict[str, Any]], list[Event]]) -> list[Event]:
+    """What rows say. One that can't be read takes nothing from those beside it."""
+    found: list[Event] = []
+    for row in data:
+        try:
+            found += read(row)
+        except UNREADABLE as error:
+            found.append(Unknown(f"a private row that does not fit ({type(error).__name__})", ""))
+    return found or [Alive()]
 
 
 _EXECUTIONS = frozenset(

@@ -395,6 +395,16 @@ def test_a_status_that_is_not_documented_is_not_guessed() -> None:
     assert isinstance(event, Unknown)
 
 
+@pytest.mark.parametrize("odd", [{"ordStatus": "Levitating"}, {"orderID": None, "ordStatus": "New", "side": 5}])
+def test_a_row_that_is_not_understood_takes_nothing_from_those_beside_it(odd: dict[str, Any]) -> None:
+    others = [{**ORDER, "orderID": "o-1"}, {**ORDER, "orderID": "o-2", "ordStatus": "Filled", "cumQty": 300}]
+    events = BitmexAccountStream().receive(frame("order", "insert", [others[0], {**ORDER, **odd}, others[1]]))
+    assert [type(event) for event in events] == [OrderUpdate, Unknown, OrderUpdate]
+    executions = [{**EXECUTION, "execID": "e-1"}, {**EXECUTION, "lastPx": "much"}, {**EXECUTION, "execID": "e-2"}]
+    events = BitmexAccountStream().receive(frame("execution", "insert", executions))
+    assert [type(event) for event in events] == [Fill, Unknown, Fill]
+
+
 EXECUTION = {
     **ORDER,
     "execID": "e-1",
