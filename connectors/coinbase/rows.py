@@ -129,7 +129,7 @@ def instrument(row: Mapping[str, Any]) -> Instrument:
     )
 
 
-def book(body: Mapping[str, Any], wire: str, depth: int) -> BookSnapshot:
+def book(body: Mapping[str, Any], wire: str, depth: int | None) -> BookSnapshot:
     """GET product_book; it has no number, so nothing can be joined to it."""
     rows = body["pricebook"]
 

@@ -79,6 +79,34 @@ Params = tuple[tuple[str, str], ...]
 class CoinbaseTrading(Trading):
     """Operations of the spot market."""
 
+    def read_alone(self, path: str, query: Mapping[str, str], answer: Answer) -> Any:
+        """Products, books, trades and bars: with a key they have other addresses than without, and the bodies are the same."""
+        place = path.rpartition("/brokerage")[2].removeprefix("/market").strip("/").split("/")
+        if place[0] not in ("products", "product_book", "best_bid_ask"):
+            return None
+        body = read_json(answer)
+        if "error" in body or "errors" in body:  # of an answer whose status was not said
+            read_json(Answer(max(400, answer.status), answer.body, answer.headers))
+        depth = int(query["limit"]) if "limit" in query else None
+        match place:
+            case ["products"]:
+                return _spot_products(body)
+            case ["products", _]:
+                return _spot_products({"products": [body]})
+            case ["products", wire, "ticker"]:
+                return rows.trades(body, wire)
+            case ["products", wire, "candles"]:
+                known = (
+                    (name, span) for name, (word, span) in GRANULARITIES.items() if word == query.get("granularity")
+                )
+                interval, span = next(known, ("", 0))
+                return rows.candles(answer, body, wire, interval, span * 1000)
+            case ["product_book"]:
+                return rows.book(body, body["pricebook"]["product_id"], depth)
+            case ["best_bid_ask"]:
+                return [rows.book({"pricebook": row}, row["product_id"], None) for row in body["pricebooks"]]
+        return None
+
     # public
 
     def time(self) -> Flow[int]:
@@ -87,8 +115,7 @@ class CoinbaseTrading(Trading):
 
     def instruments(self) -> Flow[list[Instrument]]:
         """GET /market/products; one answer holds all."""
-        read = lambda body: [rows.instrument(row) for row in body["products"] if row["product_type"] == "SPOT"]  # noqa: E731 - the reader beside its request
-        return once(_get("/market/products", read, ("product_type", "SPOT")))
+        return once(_get("/market/products", _spot_products, ("product_type", "SPOT")))
 
     def book(self, instrument: Instrument, depth: int | None = None) -> Flow[BookSnapshot]:
         """GET /market/product_book; has no number, so it serves for comparison only."""
@@ -355,6 +382,10 @@ def _pages(
         if not cursor or (most is not None and len(found) >= most):
             return found[:most] if most is not None else found
     raise VenueUnavailable(f"the list {path} goes on beyond {PAGES} pages")
+
+
+def _spot_products(body: Any) -> list[Instrument]:
+    return [rows.instrument(row) for row in body["products"] if row["product_type"] == "SPOT"]
 
 
 def _spot_order(row: Any) -> OrderUpdate | None:

@@ -276,6 +276,41 @@ def test_an_instrument_is_named_by_its_assets(slug: str, wire: str, symbol: str)
     assert load(slug).families[-1].spelling.symbol(wire) == symbol
 
 
+PRODUCT = {
+    "product_id": "BTC-USD", "base_currency_id": "BTC", "quote_currency_id": "USD", "product_type": "SPOT", "status": "online",
+    "price_increment": "0.01", "quote_increment": "0.01", "base_increment": "0.001", "base_min_size": "1", "quote_min_size": "1",
+}  # fmt: skip
+TOP = {
+    "product_id": "BTC-USD", "bids": [{"price": "1", "size": "2"}], "asks": [{"price": "3", "size": "4"}],
+    "time": "2026-04-07T00:28:59.662782Z",
+}  # fmt: skip
+TRADE = {"trade_id": "7", "product_id": "BTC-USD", "price": "2", "size": "1", "time": TOP["time"], "side": "SELL"}
+BAR = {"start": "1712192400", "low": "1", "high": "4", "open": "2", "close": "3", "volume": "5"}
+
+
+@pytest.mark.parametrize("key", ["", "/market"])  # with a key the same bodies have addresses of their own
+@pytest.mark.parametrize(
+    ("address", "data", "expected"),
+    [
+        ("/products?product_type=SPOT", {"products": [PRODUCT]}, {"kind": "instrument", "symbol": "BTC-USD"}),
+        ("/products/BTC-USD", PRODUCT, {"kind": "instrument", "symbol": "BTC-USD"}),
+        ("/products?product_type=FUTURE", {"products": [PRODUCT | {"product_type": "FUTURE"}]}, {"kind": "control"}),
+        ("/product_book?product_id=BTC-USD", {"pricebook": TOP}, {"kind": "book_snapshot", "bids": [[1, 2]]}),
+        ("/product_book?product_id=BTC-USD&limit=9", {"pricebook": TOP}, {"symbol": "BTC-USD", "depth": 9}),
+        ("/best_bid_ask?product_ids=BTC-USD", {"pricebooks": [TOP]}, {"kind": "book_snapshot", "asks": [[3, 4]]}),
+        ("/products/BTC-USD/ticker?limit=1", {"trades": [TRADE]}, {"kind": "trade", "side": "buy", "id": "7"}),
+        ("/products/BTC-USD/candles?granularity=ONE_HOUR", {"candles": [BAR]}, {"kind": "candle", "interval": "1h"}),
+        ("/products/BTC-USD/candles", {"candles": [BAR]}, {"kind": "candle", "start": 1712192400000}),
+        ("/products/BTC-USD", {"errors": [{"id": "not_found", "message": "Not found"}]}, {"code": "not_found"}),
+    ],
+)
+def test_coinbase_has_two_addresses_for_what_is_public(key: str, address: str, data: Any, expected: Any) -> None:
+    (event,) = told("coinbase", data, http=f"GET /api/v3/brokerage{key}{address}")
+    assert event.items() >= expected.items()
+    assert "depth" not in event or "depth" in expected
+    assert "interval" not in event or "interval" in expected
+
+
 def test_what_only_our_stand_ins_said_is_not_told() -> None:
     placed = {"method": "add_order", "req_id": 1, "result": {"order_id": "OXM2QD-EALR2-YBAVEU"}, "success": True}
     (event,) = told("kraken", placed)

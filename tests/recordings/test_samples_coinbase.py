@@ -12,7 +12,7 @@ import pytest
 from msgspec import UNSET
 
 from connectors.catalogue import load
-from connectors.contract import Active, Alive, Answer, Answered, Call, Declined, Page, Unknown
+from connectors.contract import Active, Alive, Answer, Answered, Call, Channel, Declined, Page, Topic, Unknown
 from connectors.errors import (
     AuthenticationFailed,
     InstrumentUnknown,
@@ -83,7 +83,7 @@ def public(data: Any) -> list[Any]:
 
 def private(data: Any) -> list[Any]:
     stream = FAMILY.account_stream()
-    stream.plan(frozenset(), [Any], [])  # ty: ignore[invalid-argument-type] - any topic will do
+    stream.plan(frozenset(), [Topic(Channel.ACCOUNT)], [])
     return stream.receive(json.dumps(data))
 
 
