@@ -174,7 +174,7 @@ class KrakenAccountStream(Stream):
             venue_id=order_id,
             client_id=known.client_id,
             status=status,
-            price=given(row.get("limit_price")),
+            price=given(row.get("limit_price")) if row.get("limit_price_type", "static") == "static" else UNSET,
             amount=given(row.get("order_qty")),
             quote_amount=given(row.get("cash_order_qty")),
             filled=filled,
@@ -186,7 +186,8 @@ class KrakenAccountStream(Stream):
             update.kind = known.kind
         if known.tif.lower() in TIF:
             update.tif = TIF[known.tif.lower()]
-        trigger = row.get("stop_price") or (row.get("triggers") or {}).get("price")
+        told = row.get("triggers") or {}
+        trigger = row.get("stop_price") or (told.get("price") if told.get("price_type", "static") == "static" else None)
         if known.kind is not None and known.kind.has_trigger:
             update.trigger = given(trigger)
         if filled is not UNSET and filled > 0 and "cum_cost" in row:

@@ -61,6 +61,10 @@ class Names:
     pairs: Mapping[str, str] = field(default_factory=dict)
     assets: Mapping[str, str] = field(default_factory=dict)
 
+    def wire(self, name: str) -> str:
+        """A pair's v2 name, of whichever of its names an answer uses; one that no list has stays as it is."""
+        return self.pairs.get(name) or (wire_of(name) if "/" in name else name)
+
     def asset(self, name: str) -> str:
         """XXBT -> BTC; what is staked or lent keeps its suffix: XXBT.B -> BTC.B."""
         base, dot, suffix = name.partition(".")

@@ -76,8 +76,10 @@ def money(value: Any) -> Decimal:
 
 
 def given(value: Any) -> Any:
-    """A positive number as Decimal, else UNSET: zero stands for a price that an order does not have."""
-    if value is None or value == "":
+    """A positive number as Decimal, else UNSET: zero stands for a price that an order does not have, and orders that were placed
+    elsewhere may have one relative to the market (+5%, #2, -1).
+    """
+    if value is None or value == "" or str(value)[0] in "+-#" or str(value)[-1] == "%":
         return UNSET
     number = money(value)
     return number if number > 0 else UNSET
@@ -214,7 +216,8 @@ def order(txid: str, row: Mapping[str, Any], names: Names) -> OrderUpdate:
     waiting = kind is not None and kind.has_trigger
     limited = kind is not None and kind.has_price
     flags = (row.get("oflags") or "").split(",")
-    wire = names.pairs.get(descr["pair"], descr["pair"])
+    wire = names.wire(descr["pair"])
+    trigger = given(descr["price"])  # a trailing one is relative: where it stands is told beside it
     amount, filled = money(row["vol"]), money(row["vol_exec"])
     status = STATUS[row["status"]]
     if status is OrderStatus.OPEN and filled > 0:
@@ -233,7 +236,7 @@ def order(txid: str, row: Mapping[str, Any], names: Names) -> OrderUpdate:
         side=Side(descr["type"]),
         kind=kind if kind is not None else UNSET,
         price=given(descr["price2"] if waiting else descr["price"]) if limited else UNSET,
-        trigger=given(descr["price"]) if waiting else UNSET,
+        trigger=(trigger if trigger is not UNSET else given(row.get("stopprice"))) if waiting else UNSET,
         filled=filled,
         fee=money(row["fee"]),
         fee_asset=wire.partition("/")[0 if "fcib" in flags else 2],

@@ -132,12 +132,15 @@ class KrakenTrading(Trading):
 
     def tickers(self, instruments: Sequence[Instrument]) -> Flow[list[Ticker]]:
         """GET Ticker of some pairs or all; the answer has names of its own choice."""
-        names = {name: row.wire for row in instruments for name in (rest_pair(row), row.extra.get("id"), row.wire)}
+        names = {name: row.wire for row in instruments for name in (rest_pair(row), row.extra.get("id", row.wire))}
         return self._tickers(names, tuple(map(rest_pair, instruments)))
 
-    def _tickers(self, names: Mapping[str | None, str], pairs: tuple[str, ...]) -> Flow[list[Ticker]]:
-        known: Mapping[Any, str] = names if pairs else (yield _public("AssetPairs", pairs_of))
-        read = lambda result: [rows.ticker(known[name], row) for name, row in result.items() if name in known]  # noqa: E731 - the reader beside its request
+    def _tickers(self, names: Mapping[str, str], pairs: tuple[str, ...]) -> Flow[list[Ticker]]:
+        known = Names(names if pairs else (yield _public("AssetPairs", pairs_of)))
+        wires = set(known.pairs.values())
+        read = lambda result: [  # noqa: E731 - the reader beside its request
+            rows.ticker(wire, row) for name, row in result.items() if (wire := known.wire(name)) in wires
+        ]
         return (yield _public("Ticker", read, *((("pair", ",".join(pairs)),) if pairs else ())))
 
     def read_alone(self, path: str, query: Mapping[str, str], answer: Answer) -> Any:
@@ -515,7 +518,7 @@ def _fill_page(names: Names, instrument: Instrument) -> Callable[[Any], tuple[li
         fills = [
             rows.fill(txid, row, instrument.wire)
             for txid, row in trades.items()
-            if names.pairs.get(row["pair"]) == instrument.wire or row["pair"] == rest_pair(instrument)
+            if names.wire(row["pair"]) == instrument.wire or row["pair"] == rest_pair(instrument)
         ]
         return fills, len(trades), int(result.get("count", len(trades))), set(trades)
 

@@ -375,6 +375,18 @@ def test_a_token_that_ended_ends_the_connection() -> None:
     assert isinstance(lost, LoginLost)
 
 
+def test_a_price_relative_to_the_market_is_no_price_of_an_order() -> None:
+    trailing = {
+        "order_id": "O1", "exec_type": "new", "order_status": "new", "symbol": "BTC/USD", "side": "sell", "order_qty": 1,
+        "order_type": "trailing-stop-limit", "limit_price": 0.5, "limit_price_type": "quote", "stop_price": 0.0,
+        "triggers": {"price": 1.0, "price_type": "pct", "reference": "last", "status": "untriggered"},
+    }  # fmt: skip
+    body = {"channel": "executions", "type": "snapshot", "data": [trailing], "sequence": 1}
+    (update,) = KrakenAccountStream().receive(json.dumps(body))
+    assert isinstance(update, OrderUpdate)
+    assert (update.status, update.price, update.trigger) == (OrderStatus.UNTRIGGERED, UNSET, UNSET)
+
+
 def test_a_row_that_does_not_fit_leaves_the_others_alone() -> None:
     odd = {"order_id": "O1", "exec_type": "new", "order_status": "frozen", "symbol": "BTC/USD"}
     good = {"order_id": "O2", "exec_type": "new", "order_status": "new", "symbol": "BTC/USD"}

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from connectors import errors
 from connectors.catalogue import load
@@ -277,6 +277,37 @@ def test_a_stop_waits_until_its_trigger_was_passed() -> None:
     assert order("O1", row(descr=descr, vol_exec="0.1"), Names()).status is OrderStatus.PARTLY_FILLED
 
 
+@pytest.mark.parametrize(
+    ("price", "stop", "trigger"),
+    [("+1.0000%", "94.5", D("94.5")), ("+100", "0.00000", UNSET), ("#2", None, UNSET), ("96.0", "94.5", D("96.0"))],
+)
+def test_a_price_relative_to_the_market_is_no_price(price: str, stop: str | None, trigger: Any) -> None:
+    descr = {"pair": "XBTUSD", "type": "sell", "ordertype": "trailing-stop-limit", "price": price, "price2": "-0.5%"}
+    found = order("O1", {**row(descr=descr), **({"stopprice": stop} if stop else {})}, Names())
+    assert (found.kind, found.trigger, found.price) == (OrderKind.STOP_LIMIT, trigger, UNSET)
+
+
+@pytest.mark.parametrize("name", ["XXBTZUSD", "XBTUSD", "XBT/USD"])
+def test_answers_may_use_any_name_of_a_pair(name: str) -> None:
+    listed = _extra(instrument())
+    facts = {"assets": {}, "instruments": {"BTC/USD": listed}}
+    step = next(FAMILY.trading.tickers([listed]))
+    assert isinstance(step, Call)
+    quotes = {"a": ["3", "1", "1"], "b": ["2", "1", "1"], "c": ["2", "1"], **{key: ["4", "4"] for key in "vphl"}}
+    assert [each.wire for each in step.read(answered(result={name: quotes}))] == ["BTC/USD"]
+    step = next(FAMILY.trading.open_orders(listed, facts))
+    assert isinstance(step, Call)
+    descr = {"pair": name, "type": "buy", "ordertype": "limit", "price": "96.0", "price2": "0"}
+    (found,) = step.read(answered(result={"open": {"O1": row(descr=descr)}}))
+    assert found.wire == "BTC/USD"
+    flow = FAMILY.trading.fills(listed, Page(), facts)
+    step = next(flow)
+    assert isinstance(step, Call)
+    paid = {"ordertxid": "O1", "pair": name, "time": 7, "type": "sell", "price": "3", "fee": "1", "vol": "2"}
+    fills, *_ = step.read(answered(result={"trades": {"T1": paid}, "count": 1}))
+    assert [each.wire for each in fills] == ["BTC/USD"]
+
+
 def test_an_order_of_a_sort_that_is_not_offered_here_is_listed_all_the_same() -> None:
     descr = {"pair": "XBTUSD", "type": "sell", "ordertype": "something-new", "price": "96.0", "price2": "0"}
     found = order("O1", row(descr=descr), Names())
@@ -359,8 +390,6 @@ def test_cancelling_everything_of_an_instrument_leaves_other_instruments_alone()
 
 
 def _extra(listed: Instrument) -> Instrument:
-    from msgspec import structs
-
     return structs.replace(listed, extra={"pair": "XBTUSD", "id": "XXBTZUSD"})
 
 
