@@ -124,6 +124,9 @@ class PaperSession:
 
     async def stop(self) -> None:
         """Stop the market data. Orders stay and are taken up by the next start."""
+        if self._runs:
+            for family in self.families:
+                self._listener.lost(family.name, "stopped")
         self._runs = False
         if self._keeper is not None:
             self._keeper.cancel()

@@ -261,6 +261,19 @@ def test_the_guard_holds_for_paper_too(tmp_path: Path, monkeypatch: pytest.Monke
     play(tmp_path, monkeypatch, scenario)
 
 
+def test_an_account_that_was_stopped_is_compared_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(terminal: Terminal, market: Market) -> None:
+        account, _ = await opened(terminal)
+        inquiry = terminal.desk._inquiry
+        assert (set(inquiry._periodic), inquiry.reconciled) == ({PAPER}, {PAPER})
+        await account.stop()
+        assert (set(inquiry._periodic), inquiry.reconciled) == (set(), set())
+        await account.start()
+        await until(lambda: not terminal.desk._not_ready(account), "the comparison")
+
+    play(tmp_path, monkeypatch, scenario)
+
+
 def test_a_damaged_file_is_kept_aside_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "data" / "paper"
     folder.mkdir(parents=True)

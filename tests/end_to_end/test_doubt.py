@@ -238,3 +238,22 @@ def test_a_kill_that_an_earlier_run_did_not_end_is_shown_at_the_start(
         assert report.close_.text() == "Hide"
 
     play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_an_account_that_turns_out_to_have_no_key_leaves_the_report_of_a_kill(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = terminal.accounts.add("binance", Environment.LIVE)
+        account.state = AccountState.CONNECTING  # a keyring asks to be unlocked
+        press(window, "Cancel everything everywhere and disarm")
+        report = window.kill_report
+        await until(lambda: account.id in report._rows, "its row")
+        words = report._rows[account.id][2]
+        await until(lambda: words.isVisible() and "trying on" in words.text(), "that it is not reached")
+        account.state = AccountState.FAILED
+        await until(lambda: not words.isVisible(), "the end of its row")
+        assert report.isVisible()
+        assert "no account is connected with a key" in report.head.text()
+
+    play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))

@@ -102,6 +102,9 @@ class KillReport(QFrame):
             text.setText((line.text or "cancelling") + tries)
             for label in (glyph, text):
                 label.setStyleSheet(f"color: {ink}")
+        for account, labels in self._rows.items():
+            for label in labels:
+                label.setVisible(account in killing.lines)  # one that turned out to have no key takes no part
         self._place()
 
     def _add(self, account: str) -> tuple[QLabel, QLabel, QLabel]:
