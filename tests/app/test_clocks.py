@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from decimal import Decimal
@@ -92,6 +93,7 @@ async def test_what_ended_unseen_is_noticed_although_the_clock_was_set_back(tmp_
         step(-HOUR)
         server.faults.stalled = True  # so that no event tells of it
         server.exchange.cancel_all(ACCOUNT)
+        await until(lambda: now_ms() > order.touched, "a moment in which nothing happened to it")
         await scene.desk._inquiry.compare_orders(scene.account)
         assert order.state is OrderState.CANCELLED
         server.faults.stalled = False
@@ -138,10 +140,11 @@ async def test_times_that_lie_in_the_future_say_nothing(tmp_path: Path) -> None:
         scene.place(price="62900")
         await until(lambda: scene.desk.fills, "an execution")
         asked: list[int] = []
-        fills = scene.account.session.fills
+        fills, here = scene.account.session.fills, asyncio.current_task()
 
         async def read(instrument: Instrument, page: Page) -> list[Fill]:
-            asked.append(page.start or 0)
+            if asyncio.current_task() is here:  # the desk reads for itself, too
+                asked.append(page.start or 0)
             return await fills(instrument, page)
 
         scene.account.session.fills = read
