@@ -140,8 +140,9 @@ def _failure(kind: type[BaseException], error: BaseException, trace: TracebackTy
         sys.__excepthook__(kind, error, trace)
         return
     _log.critical("an error that nothing caught", exc_info=(kind, error, trace))
+    # Its own words may hold a secret, and only the log takes those out.
     sys.stderr.write(
-        f"fathom: an error that nothing caught: {error!r}. The log has the whole of it; please report it.\n"
+        f"fathom: an error that nothing caught ({kind.__name__}). The log has the whole of it; please report it.\n"
     )
 
 
