@@ -34,6 +34,7 @@ from connectors.model import (
     OrderUpdate,
     Side,
     TimeInForce,
+    Unit,
     plain,
 )
 
@@ -441,7 +442,12 @@ class Order:
         total = sum((amount for _, amount in self._fills.values()), ZERO)
         if total >= self.filled and total:
             self.filled = total
-            self.average = sum((price * amount for price, amount in self._fills.values()), ZERO) / total
+            if (
+                self.instrument.unit is Unit.INVERSE
+            ):  # worth its size over the price: the mean is that of the reciprocals
+                self.average = round(total / sum((amount / price for price, amount in self._fills.values()), ZERO), 12)
+            else:
+                self.average = sum((price * amount for price, amount in self._fills.values()), ZERO) / total
 
     def _hear(self, status: OrderStatus, time: int, reason: str, now: int) -> None:
         if self.replacing and status in (OrderStatus.CANCELLED, OrderStatus.EXPIRED):

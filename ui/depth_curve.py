@@ -13,7 +13,7 @@ from connectors.book import Depth
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """At the crosshair: distance from mid as a fraction, cumulative base and quote, average price and slippage of taking it."""
+    """At the crosshair: distance from mid as a fraction, cumulative size and its worth, average price and slippage of taking it."""
 
     price: float
     distance: float
@@ -40,8 +40,8 @@ def columns(
     return padded[index]
 
 
-def read(depth: Depth, price: float, mid: float) -> Reading | None:
-    """What stands between the mid and `price`; None where nothing does."""
+def read(depth: Depth, price: float, mid: float, *, multiplier: float = 1.0, inverse: bool = False) -> Reading | None:
+    """What stands between the mid and `price`; None where nothing does. `multiplier` and `inverse` are the contract's."""
     bids = price < mid
     prices, cumulative = (depth.bid_prices, depth.bid_cumulative) if bids else (depth.ask_prices, depth.ask_cumulative)
     if prices.size == 0:
@@ -53,8 +53,11 @@ def read(depth: Depth, price: float, mid: float) -> Reading | None:
         return None
     sizes = np.diff(cumulative[:count], prepend=0.0)
     base = float(cumulative[count - 1])
-    quote = float(np.dot(sizes, prices[:count]))
-    average = quote / base
+    if inverse:
+        quote, average = base * multiplier, base / float(np.sum(sizes / prices[:count]))
+    else:
+        quote = float(np.dot(sizes, prices[:count]))
+        quote, average = quote * multiplier, quote / base
     best = float(prices[0])
     slip = (average - best) / best
     return Reading(price, price / mid - 1, base, quote, average, -slip if bids else slip)

@@ -18,6 +18,7 @@ from connectors.model import (
     OrderUpdate,
     Side,
     TimeInForce,
+    Unit,
 )
 from tests.instruments import spot
 
@@ -108,6 +109,19 @@ def test_any_shuffling_and_doubling_of_the_same_news_ends_in_the_same_truth(
     expected = sum(Decimal(part) * (100 + number) for number, part in enumerate(parts, 1)) / done
     assert subject.average == expected
     assert subject.fee == Decimal("0.1") * len(parts)
+
+
+def test_the_average_of_an_inverse_contract_is_what_its_fills_were_worth_as_one() -> None:
+    """given 100 at 60000 and 300 at 66000 of a contract that is paid in base, then 400 at the average come to the same base."""
+    subject = order("400")
+    subject.instrument = structs.replace(INSTRUMENT, unit=Unit.INVERSE)
+    subject.add_fill(fill(1, "100", "60000"), 9)
+    assert subject.average == 60000
+    subject.add_fill(fill(2, "300", "66000"), 9)
+    assert subject.average == Decimal("64390.243902439024")
+    paid = subject.instrument.notional(Decimal(60000), Decimal(100))
+    paid += subject.instrument.notional(Decimal(66000), Decimal(300))
+    assert abs(subject.instrument.notional(subject.average, Decimal(400)) - paid) < Decimal("1e-18")
 
 
 def test_an_order_in_doubt_takes_the_first_word_of_its_venue() -> None:

@@ -51,6 +51,22 @@ def test_the_crosshair_tells_what_taking_that_much_would_cost(asks: dict[int, fl
     assert found.slippage == pytest.approx(quote / base / (100 + min(asks)) - 1)
 
 
+@given(asks=LEVELS)
+def test_the_crosshair_counts_contracts_by_what_one_is_worth(asks: dict[int, float]) -> None:
+    """A linear one is `multiplier` base units, an inverse one `multiplier` quote units that are paid in base."""
+    depth, last = book({1: 1.0}, asks).depth(1000), 100.0 + max(asks)
+    size = sum(asks.values())
+    worth = sum((100 + tick) * amount for tick, amount in asks.items())
+    linear = read(depth, last, 100.0, multiplier=0.001)
+    inverse = read(depth, last, 100.0, multiplier=10.0, inverse=True)
+    assert linear is not None
+    assert inverse is not None
+    assert (linear.base, inverse.base) == (pytest.approx(size), pytest.approx(size))
+    assert (linear.quote, linear.average) == (pytest.approx(worth / 1000), pytest.approx(worth / size))
+    paid = sum(amount / (100 + tick) for tick, amount in asks.items())
+    assert (inverse.quote, inverse.average) == (pytest.approx(size * 10), pytest.approx(size / paid))
+
+
 def test_ticks_are_round_and_few() -> None:
     assert nice_ticks(62_700, 62_900, 4) == [62_700, 62_750, 62_800, 62_850, 62_900]
     assert nice_ticks(1, 1, 5) == []

@@ -320,7 +320,9 @@ class DepthChart(Painted):
             return
         x = self._pointer.x()
         price = low + x / plot.width() * (high - low)
-        found = read(feed.book.depth(LEVELS), price, mid)
+        instrument = feed.instrument
+        inverse, quanto = instrument.unit is Unit.INVERSE, instrument.unit is Unit.QUANTO
+        found = read(feed.book.depth(LEVELS), price, mid, multiplier=float(instrument.multiplier), inverse=inverse)
         pen = QPen(theme["text.primary"], 1, Qt.PenStyle.CustomDashLine)
         pen.setDashPattern([4, 4])
         painter.setPen(pen)
@@ -343,7 +345,7 @@ class DepthChart(Painted):
         lines = [
             (figure(price, digits), percent(found.distance, 3)),
             ("Cumulative", f"{figure(found.base, min(3, feed.instrument.size_digits))} {unit}"),
-            ("", f"{short(found.quote)} {feed.instrument.quote}"),
+            ("", f"{short(found.quote)} {instrument.settle if quanto else instrument.quote}"),
             (f"Market {'buy' if buys else 'sell'} of this size", ""),
             ("Average", figure(found.average, digits)),
             ("Slippage", percent(found.slippage, 3)),
