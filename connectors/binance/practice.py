@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
-
+from connectors.binance.practice_limits import Gate, weight_of
 from connectors.binance.practice_spot import Spot
 from connectors.binance.practice_streams import open_stream
 from connectors.binance.practice_terms import ApiError
 from connectors.binance.practice_usdm import Usdm
+from connectors.contract import UNREADABLE
 from connectors.practice.exchange import Exchange
 from connectors.practice.funds import fund
 from connectors.practice.protocol import Connection, HttpAnswer, HttpRequest, Key, Keys, VenuePractice, json_answer
@@ -38,6 +38,8 @@ class BinancePractice(VenuePractice):
             self.keys.add(Key(pair["key"], account, pair["secret"]))
         self.spot = Spot(exchange, self.keys)
         self.usdm = Usdm(exchange, self.keys)
+        for product in (self.spot, self.usdm):
+            product.gate.limited = lambda: self.limited
         exchange.watch_market(self._market)
         hosts: dict[str, tuple[str, str]] = {}
         for name in ("api", "api-gcp", "api1", "api2", "api3", "api4"):
@@ -82,15 +84,23 @@ class BinancePractice(VenuePractice):
             known = any(path == request.path for _, path in product.routes)
             return json_answer({"code": -1000, "msg": "unknown path or method"}, 405 if known else 404)
         handler, security, weight, acts = found
+        gate: Gate = product.gate
         headers: dict[str, str] = {}
         try:
-            headers = product.weigh(weight)
+            gate.weigh(weight_of(weight, request.params), now_ms)
+            headers["X-MBX-USED-WEIGHT-1M"] = str(gate.used())
             account = product.account_of(request, security) if security else ""
-            return json_answer(handler(account, request.params), 200, headers, acted=acts)
+            answer = handler(account, request.params)
+            if acts and request.method in ("POST", "PUT"):
+                counts = zip(gate.windows, gate.counts(account, now_ms), strict=True)
+                headers |= {f"X-MBX-ORDER-COUNT-{window.name}": str(count) for window, count in counts}
+            return json_answer(answer, 200, headers, acted=acts)
         except ApiError as error:
-            extra = {"Retry-After": "30"} if error.status in (418, 429) else {}
-            return json_answer({"code": error.code, "msg": error.text}, error.status, {**headers, **extra})
-        except (ValueError, msgspec.DecodeError):
+            headers["X-MBX-USED-WEIGHT-1M"] = str(gate.used())
+            if error.retry_at is not None:
+                headers["Retry-After"] = str(max(1, -(-(error.retry_at - now_ms) // 1000)))
+            return json_answer(error.body, error.status, headers)
+        except UNREADABLE:
             return json_answer({"code": -1100, "msg": "Illegal characters found in a parameter."}, 400, headers)
 
     def accept(
@@ -98,10 +108,9 @@ class BinancePractice(VenuePractice):
     ) -> Connection | HttpAnswer:
         """Streams by path; the WebSocket APIs by theirs."""
         params = dict(parse_qsl(query, keep_blank_values=True))
-        if path.startswith("/ws-api/"):
-            return self.spot.open_api()
-        if path.startswith("/ws-fapi/"):
-            return self.usdm.open_api()
+        if path.startswith(("/ws-api/", "/ws-fapi/")):
+            product: Spot | Usdm = self.spot if path.startswith("/ws-api/") else self.usdm
+            return product.open_api(tells_limits=params.get("returnRateLimits") != "false")
         if host == "fstream":
             return self.usdm.open_stream(path, params)
         return open_stream(self.spot, path, params)

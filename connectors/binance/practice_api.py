@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from connectors.binance.practice_limits import Gate, Weight, weight_of
 from connectors.binance.practice_spot_events import spot_events
 from connectors.binance.practice_terms import ApiError, encode
 from connectors.contract import UNREADABLE
@@ -14,13 +15,25 @@ from connectors.practice.connection import JsonConnection
 from connectors.practice.terms import AccountEvent
 
 
-class ApiConnection(JsonConnection):
-    """The WebSocket API: requests by id, and the account's events once subscribed."""
+class Method(NamedTuple):
+    """What answers to a method, as over HTTP."""
 
-    def __init__(self, product: Any, ping_every: float = 20.0) -> None:
+    act: Callable[..., Any]
+    security: str
+    weight: Weight
+
+
+class ApiConnection(JsonConnection):
+    """The WebSocket API: requests by id; on spot the account's events once subscribed. `tells_limits`: with each answer."""
+
+    def __init__(self, product: Any, ping_every: float = 20.0, *, tells_limits: bool = True) -> None:
         super().__init__(private=True, ping_every=ping_every)
         self.product = product
-        self._methods = product.api_methods()
+        self._gate: Gate = product.gate
+        self._methods: Mapping[str, Method] = product.api_methods()
+        self._tells_limits = tells_limits
+        self._key: str | None = None
+        self._asks_for = ""  # whose limits belong to the answer
         self._logged_in: str | None = None
         self._subscribed: dict[int, str] = {}
         self._next = 0
@@ -31,29 +44,42 @@ class ApiConnection(JsonConnection):
         product = self.product
         product.now_ms = now_ms
         number: Any = None
+        self._asks_for = ""
         try:
             asked = msgspec.json.decode(frame)
             number = asked.get("id")
-            result = self._do(asked["method"], asked.get("params") or {})
-            product.weigh(1)
-            self.say({"id": number, "status": 200, "result": result, "rateLimits": self._limits()})
+            body = {"id": number, "status": 200, "result": self._do(asked["method"], asked.get("params") or {})}
         except ApiError as error:
-            body = {"id": number, "status": error.status, "error": {"code": error.code, "msg": error.text}}
-            self.say({**body, "rateLimits": self._limits()})
+            told = error.body
+            if error.retry_at is not None:
+                told["data"] = {"serverTime": now_ms, "retryAfter": error.retry_at}
+            body = {"id": number, "status": error.status, "error": told}
         except UNREADABLE:
-            text = "Malformed request."
-            self.say({"id": number, "status": 400, "error": {"code": -1135, "msg": text}, "rateLimits": []})
+            body = {"id": number, "status": 400, "error": {"code": -1135, "msg": "Malformed request."}}
+        self.say(body | ({"rateLimits": self._limits()} if self._tells_limits else {}))
 
     def _do(self, method: str, params: Mapping[str, Any]) -> Any:
+        found = self._methods.get(method)
+        weight = weight_of(found.weight, params) if found is not None else 2
+        self._gate.weigh(weight, self.product.now_ms)
         match method:
             case "session.logon":
-                self._logged_in = self._account(params)
-                return self._session(params["apiKey"])
+                self._logged_in, self._key = self._account(params), str(params["apiKey"])
+                return self._session()
             case "session.status":
-                return self._session(None)
+                return self._session()
             case "session.logout":
-                self._logged_in = None
-                return self._session(None)
+                self._logged_in = self._key = None
+                return self._session()
+        return (
+            self._streams(method, params) if method.startswith(("userData", "session.")) else self._ask(found, params)
+        )
+
+    def _streams(self, method: str, params: Mapping[str, Any]) -> Any:
+        """The account's events: on spot by subscription, on USD-M by listen key and on another socket."""
+        if self.product.futures:
+            return self._listen_key(method, params)
+        match method:
             case "userDataStream.subscribe":
                 if self._logged_in is None:
                     raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
@@ -67,18 +93,33 @@ class ApiConnection(JsonConnection):
                 return [{"subscriptionId": number} for number in self._subscribed]
             case "userDataStream.start" | "userDataStream.ping" | "userDataStream.stop":
                 raise ApiError(-1000, "This method was removed on 2026-02-20.", 410)
-        found = self._methods.get(method)
-        if found is None:
+        raise ApiError(-1000, f"Unknown method {method}.", 400)
+
+    def _listen_key(self, method: str, params: Mapping[str, Any]) -> Any:
+        act = {
+            "userDataStream.start": self.product.new_listen_key,
+            "userDataStream.ping": self.product.keep_listen_key,
+            "userDataStream.stop": self.product.end_listen_key,
+        }.get(method)
+        if act is None:
             raise ApiError(-1000, f"Unknown method {method}.", 400)
-        handler, security = found
+        key = self.product.keys.find(str(params.get("apiKey") or self._key or ""))
+        if key is None:
+            raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+        return act(key.account, {})
+
+    def _ask(self, found: Method | None, params: Mapping[str, Any]) -> Any:
+        if found is None:
+            raise ApiError(-1000, "Unknown method.", 400)
         account = ""
-        if security:
+        if found.security:
             account = self._logged_in if self._logged_in and "apiKey" not in params else self._account(params)
+            self._asks_for = account
         text = {
             name: value if isinstance(value, str) else encode(value).decode().strip('"')
             for name, value in params.items()
         }
-        return handler(account, text)
+        return found.act(account, text)
 
     def _account(self, params: Mapping[str, Any]) -> str:
         """Parameters without the signature, sorted, as they are; what is signed is text."""
@@ -91,9 +132,9 @@ class ApiConnection(JsonConnection):
         self.product.check_time(params)
         return key.account
 
-    def _session(self, key: str | None) -> Any:
+    def _session(self) -> Any:
         return {
-            "apiKey": key,
+            "apiKey": self._key,
             "authorizedSince": self.product.now_ms if self._logged_in else None,
             "connectedSince": self.product.now_ms,
             "returnRateLimits": True,
@@ -127,10 +168,9 @@ class ApiConnection(JsonConnection):
         self._subscribed.clear()
 
     def _limits(self) -> list[dict[str, Any]]:
-        used = int(self.product._used.get("weight", 0))
-        return [
-            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": used}
-        ]
+        now, account = self.product.now_ms, self._asks_for
+        orders = self._gate.rules(account, now) if account else []
+        return [*orders, {**self._gate.rule, "count": self._gate.used()}]
 
     def closed(self) -> None:
         """Gone."""

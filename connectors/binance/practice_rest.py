@@ -11,12 +11,16 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from connectors.binance.practice_bars import closes, months, seconds
+from connectors.binance.practice_limits import Gate
 from connectors.binance.practice_terms import INTERVALS, MONDAY, ApiError, dec
 from connectors.model import OrderKind, Side, TimeInForce
 from connectors.practice.exchange import Exchange
 from connectors.practice.listings import Listing
 from connectors.practice.protocol import HttpRequest, Keys
 from connectors.practice.terms import Bar, NewOrder, Order, PublicTrade, Refusal
+
+MAX_PRICE = Decimal(1_000_000)  # of every listing
 
 
 class Rest(ABC):
@@ -29,8 +33,11 @@ class Rest(ABC):
         self.keys = keys
         self.now_ms = exchange.now_ms
         self.listings: dict[str, Listing] = {}
-        self._used: dict[str, float] = {}
-        self._used_minute = 0
+        self.gate = self.make_gate()
+
+    @abstractmethod
+    def make_gate(self) -> Gate:
+        """The product's limits."""
 
     # what a symbol is
 
@@ -125,7 +132,6 @@ class Rest(ABC):
             end=int(end) if end else None,
             limit=min(int(params.get("limit", 500)), 1500 if self.futures else 1000),
         )
-        span = INTERVALS[interval]
         return [
             [
                 bar.start,
@@ -134,7 +140,7 @@ class Rest(ABC):
                 self.number(bar.low),
                 self.number(bar.close),
                 self.number(bar.volume),
-                bar.start + span - 1,
+                closes(bar.start, interval),
                 self.number(bar.value),
                 bar.trades,
                 self.number(bar.taker_buy),
@@ -147,10 +153,13 @@ class Rest(ABC):
     def bars(
         self, key: str, interval: str, *, start: int | None = None, end: int | None = None, limit: int = 500
     ) -> list[Bar]:
-        """Candles of the exchange; it keeps whole minutes, so a second's bar is the running minute's."""
-        span = max(60_000, INTERVALS[interval])
+        """Candles of the exchange, which keeps whole minutes: seconds come from the tape, months from days."""
+        if interval == "1s":
+            return seconds(self.exchange.trades(key, limit=5000), self.now_ms, start, end, limit)
+        if interval == "1M":
+            return months(self.exchange.candles(key, INTERVALS["1d"], limit=5000), start, end, limit)
         offset = MONDAY if interval == "1w" else 0
-        return self.exchange.candles(key, span, start=start, end=end, limit=limit, offset_ms=offset)
+        return self.exchange.candles(key, INTERVALS[interval], start=start, end=end, limit=limit, offset_ms=offset)
 
     def ticker_24h(self, params: Mapping[str, str]) -> Any:
         """GET ticker/24hr of one, some or all symbols."""
@@ -268,8 +277,10 @@ class Rest(ABC):
             raise ApiError(-1116, "Invalid orderType.")
         kind = kinds[name]
         tif = params.get("timeInForce")
-        if kind.has_price and name != "LIMIT_MAKER" and tif not in ("GTC", "IOC", "FOK", "GTX"):
+        if kind.has_price and name != "LIMIT_MAKER" and not tif:
             raise ApiError(-1102, "Mandatory parameter 'timeInForce' was not sent, was empty/null, or malformed.")
+        if tif and tif not in (("GTC", "IOC", "FOK", "GTX") if self.futures else ("GTC", "IOC", "FOK")):
+            raise ApiError(-1115, "Invalid timeInForce.")
         if (name == "LIMIT_MAKER" or kind is OrderKind.MARKET) and tif:
             raise ApiError(-1106, "Parameter 'timeInForce' sent when not required.")
         fields: dict[str, Any] = {}
@@ -286,6 +297,8 @@ class Rest(ABC):
             value = fields[field]
             if value is not None and -int(value.as_tuple().exponent) > 8 and value != round(value, 8):
                 raise ApiError(-1111, f"Parameter '{source}' has too much precision.")
+        if fields["price"] is not None and fields["price"] > MAX_PRICE:
+            raise self.too_dear()
         return NewOrder(
             key=listing.key,
             side=Side(params["side"].lower()),
@@ -318,19 +331,9 @@ class Rest(ABC):
         return order
 
     @abstractmethod
+    def too_dear(self) -> ApiError:
+        """A price above the greatest."""
+
+    @abstractmethod
     def refuse(self, refusal: Refusal) -> ApiError:
         """The venue's words for a refusal of the engine."""
-
-    # weight
-
-    def weigh(self, weight: float) -> dict[str, str]:
-        """Count request weight by the minute; ApiError -1003 over the limit."""
-        minute = self.now_ms // 60_000
-        if minute != self._used_minute:
-            self._used_minute, self._used = minute, {}
-        used = self._used["weight"] = self._used.get("weight", 0) + weight
-        limit = 2400 if self.futures else 6000
-        if used > limit:
-            text = f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE."
-            raise ApiError(-1003, text, 429)
-        return {"X-MBX-USED-WEIGHT-1M": str(int(used))}

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
-from connectors.binance.practice_api import ApiConnection
+from connectors.binance.practice_api import ApiConnection, Method
+from connectors.binance.practice_limits import Gate, Weight, Window, single, steps
+from connectors.binance.practice_rest import MAX_PRICE
 from connectors.binance.practice_spot_events import KINDS, type_of
 from connectors.binance.practice_streams import Product
-from connectors.binance.practice_terms import STATUS, ApiError, dec, tradable
+from connectors.binance.practice_terms import ApiError, dec, status_of, tradable
 from connectors.model import OrderKind, OrderStatus, Side
 from connectors.practice.exchange import Exchange
 from connectors.practice.protocol import Keys
@@ -21,6 +23,7 @@ from connectors.practice.terms import (
     Order,
     Refusal,
     RefusalKind,
+    SelfTrade,
     Wallet,
 )
 
@@ -43,6 +46,16 @@ _REFUSALS = {
     RefusalKind.NOTHING_TO_CHANGE: (-2038, "The requested action would change no state; rejecting."),
 }
 _SIGNED, _NONE = "signed", ""
+DEPTH = steps(100, (100, 5), (500, 25), (1000, 50), (5000, 250))
+MAX_NOTIONAL = Decimal(9_000_000_000)
+
+
+def _statistics(params: Mapping[str, Any]) -> float:
+    """What ticker/24hr weighs: by how many symbols are asked for."""
+    if "symbol" in params:
+        return 2
+    asked = len(msgspec.json.decode(params["symbols"])) if "symbols" in params else 101
+    return 2 if asked <= 20 else 40 if asked <= 100 else 80
 
 
 class Spot(Product):
@@ -55,24 +68,38 @@ class Spot(Product):
         self.listings = {
             listing.base + listing.quote: listing for listing in exchange.listings.values() if not listing.is_contract
         }
-        rules = AccountRules(recorded=frozenset({RefusalKind.FOK, RefusalKind.NO_LIQUIDITY}))
+        self.cancels: dict[int, str] = {}  # by order, while it is cancelled: the cancel's own client id
+        self.before: dict[int, str] = {}  # by order, while it is amended: the client id that it had
+        rules = AccountRules(
+            recorded=frozenset({RefusalKind.FOK, RefusalKind.NO_LIQUIDITY}), self_trade=SelfTrade.CANCEL_OLDEST
+        )
         for account in ("trader", "other"):
             exchange.open_account(account, rules)
         get, public = "GET", _NONE
-        self.routes: dict[tuple[str, str], tuple[Callable[..., Any], str, float, bool]] = {
+        self.routes: dict[tuple[str, str], tuple[Callable[..., Any], str, Weight, bool]] = {
             (get, "/api/v3/ping"): (lambda account, params: {}, public, 1, False),
             (get, "/api/v3/time"): (lambda account, params: {"serverTime": self.now_ms}, public, 1, False),
             (get, "/api/v3/exchangeInfo"): (lambda account, params: self.exchange_info(params), public, 20, False),
-            (get, "/api/v3/depth"): (lambda account, params: self.depth(params), public, 25, False),
+            (get, "/api/v3/depth"): (lambda account, params: self.depth(params), public, DEPTH, False),
             (get, "/api/v3/trades"): (lambda account, params: self.trades(params), public, 25, False),
             (get, "/api/v3/historicalTrades"): (lambda account, params: self.trades(params), public, 25, False),
             (get, "/api/v3/aggTrades"): (lambda account, params: self.agg_trades(params), public, 4, False),
             (get, "/api/v3/klines"): (lambda account, params: self.klines(params), public, 2, False),
             (get, "/api/v3/uiKlines"): (lambda account, params: self.klines(params), public, 2, False),
             (get, "/api/v3/avgPrice"): (lambda account, params: self.average(params), public, 2, False),
-            (get, "/api/v3/ticker/24hr"): (lambda account, params: self.ticker_24h(params), public, 40, False),
-            (get, "/api/v3/ticker/bookTicker"): (lambda account, params: self.book_ticker(params), public, 4, False),
-            (get, "/api/v3/ticker/price"): (lambda account, params: self.price_ticker(params), public, 4, False),
+            (get, "/api/v3/ticker/24hr"): (lambda account, params: self.ticker_24h(params), public, _statistics, False),
+            (get, "/api/v3/ticker/bookTicker"): (
+                lambda account, params: self.book_ticker(params),
+                public,
+                single(2, 4),
+                False,
+            ),
+            (get, "/api/v3/ticker/price"): (
+                lambda account, params: self.price_ticker(params),
+                public,
+                single(2, 4),
+                False,
+            ),
             ("POST", "/api/v3/order"): (self.place, _SIGNED, 1, True),
             ("POST", "/api/v3/order/test"): (self.test, _SIGNED, 1, False),
             ("DELETE", "/api/v3/order"): (self.cancel, _SIGNED, 1, True),
@@ -84,10 +111,15 @@ class Spot(Product):
             ),
             ("POST", "/api/v3/order/cancelReplace"): (self.cancel_replace, _SIGNED, 1, True),
             ("PUT", "/api/v3/order/amend/keepPriority"): (self.amend, _SIGNED, 4, True),
-            (get, "/api/v3/openOrders"): (self.open_orders, _SIGNED, 6, False),
+            (get, "/api/v3/openOrders"): (self.open_orders, _SIGNED, single(6, 80), False),
             ("DELETE", "/api/v3/openOrders"): (self.cancel_all, _SIGNED, 1, True),
             (get, "/api/v3/allOrders"): (self.all_orders, _SIGNED, 20, False),
-            (get, "/api/v3/myTrades"): (self.my_trades, _SIGNED, 20, False),
+            (get, "/api/v3/myTrades"): (
+                self.my_trades,
+                _SIGNED,
+                lambda params: 5 if params.get("orderId") else 20,
+                False,
+            ),
             (get, "/api/v3/account"): (self.account, _SIGNED, 20, False),
             (get, "/api/v3/account/commission"): (self.commission, _SIGNED, 20, False),
             (get, "/api/v3/rateLimit/order"): (self.order_limits, _SIGNED, 40, False),
@@ -95,6 +127,15 @@ class Spot(Product):
         }
         for method in ("POST", "PUT", "DELETE"):
             self.routes[method, "/api/v3/userDataStream"] = (self._removed, public, 0, False)
+
+    def make_gate(self) -> Gate:
+        """Orders count until they fill."""
+        windows = (Window("10S", "SECOND", 10, 10_000, 100), Window("1D", "DAY", 1, 86_400_000, 200_000))
+        return Gate(6000, windows, lambda account, order: self.exchange.order(account, order).filled > 0)
+
+    def too_dear(self) -> ApiError:
+        """Its price filter."""
+        return ApiError(-1013, "Filter failure: PRICE_FILTER")
 
     @staticmethod
     def _removed(account: str, params: Mapping[str, str]) -> Any:
@@ -113,17 +154,21 @@ class Spot(Product):
         if "symbols" in params:
             names = msgspec.json.decode(params["symbols"])
         chosen = [self.listing(name) for name in names] if names is not None else list(self.listings.values())
+        rows = [self._symbol_row(listing) for listing in chosen]
+        if "symbolStatus" in params:
+            rows = [row for row in rows if row["status"] == params["symbolStatus"]]
+        if params.get("showPermissionSets") == "false":
+            rows = [{name: part for name, part in row.items() if name != "permissionSets"} for row in rows]
         return {
             "timezone": "UTC",
             "serverTime": self.now_ms,
             "rateLimits": [
-                {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
-                {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
-                {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200000},
+                self.gate.rule,
+                *(window.rule for window in self.gate.windows),
                 {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 61000},
             ],
             "exchangeFilters": [],
-            "symbols": [self._symbol_row(listing) for listing in chosen],
+            "symbols": rows,
         }
 
     def _symbol_row(self, listing: Any) -> dict[str, Any]:
@@ -159,7 +204,7 @@ class Spot(Product):
                 {
                     "filterType": "PRICE_FILTER",
                     "minPrice": number(listing.tick),
-                    "maxPrice": "1000000.00000000",
+                    "maxPrice": number(MAX_PRICE),
                     "tickSize": number(listing.tick),
                 },
                 {"filterType": "LOT_SIZE", **lot},
@@ -173,12 +218,12 @@ class Spot(Product):
                     "filterType": "NOTIONAL",
                     "minNotional": number(listing.min_notional),
                     "applyMinToMarket": True,
-                    "maxNotional": "9000000.00000000",
+                    "maxNotional": number(MAX_NOTIONAL),
                     "applyMaxToMarket": False,
                     "avgPriceMins": 5,
                 },
                 {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
-                {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+                {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 200},
             ],
             "permissions": [],
             "permissionSets": [["SPOT"]],
@@ -202,10 +247,15 @@ class Spot(Product):
                 -1100,
                 "Illegal characters found in parameter 'newClientOrderId'; legal range is '^[a-zA-Z0-9-_]{1,36}$'.",
             )
+        if request.price is not None and request.amount is not None and request.price * request.amount > MAX_NOTIONAL:
+            raise ApiError(-1013, "Filter failure: NOTIONAL")
+        self.gate.admit(account, self.now_ms)
         try:
             order = self.exchange.place(account, request)
         except Refusal as refusal:
             raise self.refuse(refusal) from None
+        self.gate.made(account, order.id, self.now_ms)
+        self.gate.forgive(1)
         kind = params.get("newOrderRespType") or ("FULL" if params["type"] in ("MARKET", "LIMIT") else "ACK")
         answer: dict[str, Any] = {
             "symbol": listing.base + listing.quote,
@@ -242,11 +292,19 @@ class Spot(Product):
     def cancel(self, account: str, params: Mapping[str, Any]) -> Any:
         """DELETE order."""
         order = self.find(account, params, -2011)
+        only = {"ONLY_NEW": OrderStatus.OPEN, "ONLY_PARTIALLY_FILLED": OrderStatus.PARTLY_FILLED}
+        wanted = only.get(str(params.get("cancelRestrictions")), order.status)
+        if order.status not in (wanted, OrderStatus.UNTRIGGERED if wanted is OrderStatus.OPEN else wanted):
+            raise ApiError(-2011, "Order was not canceled due to cancel restrictions.")
+        name = self.cancels[order.id] = str(params.get("newClientOrderId") or f"pr{secrets.token_hex(10)}")
         try:
             ended = self.exchange.cancel(account, order.id)
         except Refusal as refusal:
             raise self.refuse(refusal) from None
-        return self._cancelled(ended, str(params.get("newClientOrderId") or f"pr{secrets.token_hex(10)}"))
+        finally:
+            self.cancels.clear()
+        self.gate.forgive(1)
+        return self._cancelled(ended, name)
 
     def _cancelled(self, order: Order, cancel_id: str) -> dict[str, Any]:
         row = {
@@ -262,37 +320,43 @@ class Spot(Product):
     def cancel_all(self, account: str, params: Mapping[str, Any]) -> Any:
         """DELETE openOrders of one symbol."""
         listing = self.listing(params.get("symbol"))
+        for order in self.exchange.open_orders(account, listing.key):
+            self.cancels[order.id] = f"pr{secrets.token_hex(10)}"
         ended = self.exchange.cancel_all(account, listing.key)
+        names = dict(self.cancels)
+        self.cancels.clear()
         if not ended:
             raise ApiError(-2011, "Unknown order sent.")
-        return [self._cancelled(order, f"pr{secrets.token_hex(10)}") for order in ended]
+        return [self._cancelled(order, names[order.id]) for order in ended]
 
     def cancel_replace(self, account: str, params: Mapping[str, Any]) -> Any:
         """POST order/cancelReplace."""
+        mode = params.get("cancelReplaceMode")
+        if mode not in ("STOP_ON_FAILURE", "ALLOW_FAILURE"):
+            raise ApiError(-1102, "Mandatory parameter 'cancelReplaceMode' was not sent, was empty/null, or malformed.")
         named = {
             "symbol": params.get("symbol"),
             "orderId": params.get("cancelOrderId"),
             "origClientOrderId": params.get("cancelOrigClientOrderId"),
+            "newClientOrderId": params.get("cancelNewClientOrderId"),
+            "cancelRestrictions": params.get("cancelRestrictions"),
         }
-        stop = params.get("cancelReplaceMode") == "STOP_ON_FAILURE"
-        body: dict[str, Any] = {
-            "cancelResult": "SUCCESS",
-            "newOrderResult": "NOT_ATTEMPTED",
-            "cancelResponse": None,
-            "newOrderResponse": None,
-        }
+        body: dict[str, Any] = {"newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None}
         try:
-            body["cancelResponse"] = self.cancel(account, named)
+            body |= {"cancelResult": "SUCCESS", "cancelResponse": self.cancel(account, named)}
         except ApiError as error:
-            body |= {"cancelResult": "FAILURE", "cancelResponse": {"code": error.code, "msg": error.text}}
-            if stop:
-                raise ApiError(-2022, "Order cancel-replace failed.") from None
-        try:
-            body |= {"newOrderResponse": self.place(account, params), "newOrderResult": "SUCCESS"}
-        except ApiError as error:
-            body |= {"newOrderResult": "FAILURE", "newOrderResponse": {"code": error.code, "msg": error.text}}
-            raise ApiError(-2021, "Order cancel-replace partially failed.", 409) from None
-        return body
+            body |= {"cancelResult": "FAILURE", "cancelResponse": error.body}
+        if body["cancelResult"] == "SUCCESS" or mode == "ALLOW_FAILURE":
+            try:
+                body |= {"newOrderResult": "SUCCESS", "newOrderResponse": self.place(account, params)}
+            except ApiError as error:
+                body |= {"newOrderResult": "FAILURE", "newOrderResponse": error.body}
+        match (body["cancelResult"], body["newOrderResult"]):
+            case ("SUCCESS", "SUCCESS"):
+                return body
+            case ("FAILURE", "FAILURE" | "NOT_ATTEMPTED"):
+                raise ApiError(-2022, "Order cancel-replace failed.", 400, data=body)
+        raise ApiError(-2021, "Order cancel-replace partially failed.", 409, data=body)
 
     def amend(self, account: str, params: Mapping[str, Any]) -> Any:
         """PUT order/amend/keepPriority: less, in place, under a new client id."""
@@ -301,10 +365,13 @@ class Spot(Product):
         if order.amount is None or amount >= order.amount:
             raise ApiError(-2038, "The new quantity must be less than the current quantity.")
         fresh = str(params.get("newClientOrderId") or f"pr{secrets.token_hex(10)}")
+        self.before[order.id] = order.client_id
         try:
             changed = self.exchange.amend(account, order.id, amount=amount, client_id=fresh)
         except Refusal as refusal:
             raise self.refuse(refusal) from None
+        finally:
+            self.before.clear()
         row = {
             "symbol": self.symbol(order.key),
             "orderId": order.id,
@@ -317,7 +384,7 @@ class Spot(Product):
             "preventedQty": "0.00000000",
             "quoteOrderQty": "0.00000000",
             "cumulativeQuoteQty": self.number(changed.filled_value),
-            "status": STATUS[changed.status],
+            "status": status_of(changed),
             "timeInForce": changed.tif.upper(),
             "type": type_of(changed),
             "side": changed.side.upper(),
@@ -418,10 +485,7 @@ class Spot(Product):
 
     def order_limits(self, account: str, params: Mapping[str, Any]) -> Any:
         """GET rateLimit/order."""
-        return [
-            {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100, "count": 0},
-            {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200000, "count": 0},
-        ]
+        return self.gate.rules(account, self.now_ms)
 
     def _result(self, order: Order) -> dict[str, Any]:
         return {
@@ -430,7 +494,7 @@ class Spot(Product):
             "executedQty": self.number(order.filled),
             "origQuoteOrderQty": self.number(order.quote_amount),
             "cummulativeQuoteQty": self.number(order.filled_value),
-            "status": STATUS[order.status],
+            "status": status_of(order),
             "timeInForce": order.tif.upper() if order.kind is not OrderKind.MARKET else "GTC",
             "type": type_of(order),
             "side": order.side.upper(),
@@ -455,37 +519,38 @@ class Spot(Product):
 
     # WebSocket API
 
-    def open_api(self) -> ApiConnection:
+    def open_api(self, *, tells_limits: bool = True) -> ApiConnection:
         """A WebSocket API connection."""
-        return ApiConnection(self)
+        return ApiConnection(self, tells_limits=tells_limits)
 
-    def api_methods(self) -> dict[str, tuple[Callable[..., Any], str]]:
-        """Method -> (handler, security)."""
-        by_path = {path: (handler, security) for path, (handler, security, _, _) in self.routes.items()}
-        return {
-            "ping": by_path["GET", "/api/v3/ping"],
-            "time": by_path["GET", "/api/v3/time"],
-            "exchangeInfo": by_path["GET", "/api/v3/exchangeInfo"],
-            "depth": by_path["GET", "/api/v3/depth"],
-            "trades.recent": by_path["GET", "/api/v3/trades"],
-            "trades.aggregate": by_path["GET", "/api/v3/aggTrades"],
-            "klines": by_path["GET", "/api/v3/klines"],
-            "ticker.24hr": by_path["GET", "/api/v3/ticker/24hr"],
-            "ticker.book": by_path["GET", "/api/v3/ticker/bookTicker"],
-            "ticker.price": by_path["GET", "/api/v3/ticker/price"],
-            "order.place": by_path["POST", "/api/v3/order"],
-            "order.test": by_path["POST", "/api/v3/order/test"],
-            "order.cancel": by_path["DELETE", "/api/v3/order"],
-            "order.status": by_path["GET", "/api/v3/order"],
-            "order.cancelReplace": by_path["POST", "/api/v3/order/cancelReplace"],
-            "order.amend.keepPriority": by_path["PUT", "/api/v3/order/amend/keepPriority"],
-            "openOrders.status": by_path["GET", "/api/v3/openOrders"],
-            "openOrders.cancelAll": by_path["DELETE", "/api/v3/openOrders"],
-            "account.status": by_path["GET", "/api/v3/account"],
-            "account.commission": by_path["GET", "/api/v3/account/commission"],
-            "allOrders": by_path["GET", "/api/v3/allOrders"],
-            "myTrades": by_path["GET", "/api/v3/myTrades"],
+    def api_methods(self) -> dict[str, Method]:
+        """What answers to each method."""
+        places = {
+            "ping": ("GET", "/api/v3/ping"),
+            "time": ("GET", "/api/v3/time"),
+            "exchangeInfo": ("GET", "/api/v3/exchangeInfo"),
+            "depth": ("GET", "/api/v3/depth"),
+            "trades.recent": ("GET", "/api/v3/trades"),
+            "trades.aggregate": ("GET", "/api/v3/aggTrades"),
+            "klines": ("GET", "/api/v3/klines"),
+            "ticker.24hr": ("GET", "/api/v3/ticker/24hr"),
+            "ticker.book": ("GET", "/api/v3/ticker/bookTicker"),
+            "ticker.price": ("GET", "/api/v3/ticker/price"),
+            "order.place": ("POST", "/api/v3/order"),
+            "order.test": ("POST", "/api/v3/order/test"),
+            "order.cancel": ("DELETE", "/api/v3/order"),
+            "order.status": ("GET", "/api/v3/order"),
+            "order.cancelReplace": ("POST", "/api/v3/order/cancelReplace"),
+            "order.amend.keepPriority": ("PUT", "/api/v3/order/amend/keepPriority"),
+            "openOrders.status": ("GET", "/api/v3/openOrders"),
+            "openOrders.cancelAll": ("DELETE", "/api/v3/openOrders"),
+            "account.status": ("GET", "/api/v3/account"),
+            "account.commission": ("GET", "/api/v3/account/commission"),
+            "account.rateLimits.orders": ("GET", "/api/v3/rateLimit/order"),
+            "allOrders": ("GET", "/api/v3/allOrders"),
+            "myTrades": ("GET", "/api/v3/myTrades"),
         }
+        return {name: Method(*self.routes[place][:3]) for name, place in places.items()}
 
 
 def _client_id_ok(text: str) -> bool:

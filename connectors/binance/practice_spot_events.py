@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from decimal import Decimal
+from typing import Any, Protocol
 
-from connectors.binance.practice_rest import Rest
-from connectors.binance.practice_terms import STATUS
-from connectors.model import EndReason, OrderKind, OrderStatus
+from connectors.binance.practice_terms import STATUS, status_of
+from connectors.model import OrderKind, OrderStatus
 from connectors.practice.terms import (
     AccountEvent,
     BalanceChanged,
@@ -31,7 +31,19 @@ KINDS = {
 NAMES = {kind: name for name, kind in KINDS.items() if name != "LIMIT_MAKER"}
 
 
-def spot_events(product: Rest, event: AccountEvent) -> list[dict[str, Any]]:
+class SpotTeller(Protocol):
+    """What is asked of the product: see `practice_spot.Spot`."""
+
+    now_ms: int
+    cancels: dict[int, str]
+    before: dict[int, str]
+
+    def number(self, value: Decimal | None) -> str: ...
+
+    def symbol(self, key: str) -> str: ...
+
+
+def spot_events(product: SpotTeller, event: AccountEvent) -> list[dict[str, Any]]:
     """What an event of the exchange is on the wire."""
     match event:
         case OrderChanged() if event.key.startswith("spot:"):
@@ -45,7 +57,7 @@ def spot_events(product: Rest, event: AccountEvent) -> list[dict[str, Any]]:
     return []
 
 
-def _report(product: Rest, event: OrderChanged) -> dict[str, Any]:
+def _report(product: SpotTeller, event: OrderChanged) -> dict[str, Any]:
     order, number = event.order, product.number
     fill: Execution | None = event.fill
     execution = {
@@ -55,7 +67,7 @@ def _report(product: Rest, event: OrderChanged) -> dict[str, Any]:
         Happening.AMENDED: "REPLACED",
         Happening.ENDED: STATUS[order.status] if order.status.is_final else "NEW",
     }[event.what]
-    status = STATUS[order.status]
+    status = status_of(order)
     if event.what is Happening.ACCEPTED:
         status = "NEW"
     cancelled = execution == "CANCELED"
@@ -63,7 +75,7 @@ def _report(product: Rest, event: OrderChanged) -> dict[str, Any]:
         "e": "executionReport",
         "E": product.now_ms,
         "s": product.symbol(order.key),
-        "c": f"cx{secrets.token_hex(10)}" if cancelled else order.client_id,
+        "c": product.cancels.get(order.id, f"cx{secrets.token_hex(10)}") if cancelled else order.client_id,
         "S": order.side.upper(),
         "o": type_of(order),
         "f": order.tif.upper() if order.kind is not OrderKind.MARKET else "GTC",
@@ -72,7 +84,7 @@ def _report(product: Rest, event: OrderChanged) -> dict[str, Any]:
         "P": number(order.trigger),
         "F": "0.00000000",
         "g": -1,
-        "C": order.client_id if cancelled else "",
+        "C": order.client_id if cancelled else product.before.get(order.id, ""),
         "x": execution,
         "X": status,
         "r": "NONE",
@@ -95,8 +107,6 @@ def _report(product: Rest, event: OrderChanged) -> dict[str, Any]:
         "W": order.created,
         "V": "EXPIRE_MAKER",
     }
-    if order.status is OrderStatus.EXPIRED and order.end_reason is EndReason.SELF_TRADE:
-        report["X"] = report["x"] = "EXPIRED_IN_MATCH"
     return report
 
 

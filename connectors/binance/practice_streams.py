@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from connectors.binance.practice_bars import closes
 from connectors.binance.practice_rest import Rest
 from connectors.binance.practice_terms import INTERVALS, encode
 from connectors.contract import UNREADABLE
@@ -15,7 +16,7 @@ from connectors.practice.connection import JsonConnection
 from connectors.practice.exchange import Exchange
 from connectors.practice.listings import Listing
 from connectors.practice.protocol import Connection, HttpAnswer, Keys
-from connectors.practice.terms import Traded
+from connectors.practice.terms import Bar, Traded
 
 
 class Product(Rest):
@@ -29,6 +30,7 @@ class Product(Rest):
         self._depth_sent: dict[tuple[str, int], int] = {}
         self._due: dict[str, int] = {}
         self._best_sent: dict[str, tuple[Any, Any]] = {}
+        self._bar_sent: dict[str, int] = {}  # by stream, the opening of the last bar
 
     def publish(self, stream: str, data: Any) -> None:
         """Send to every connection that has the stream."""
@@ -76,14 +78,17 @@ class Product(Rest):
                 self._publish_depth(stream, name, listing, speed)
         elif base == "bookTicker":
             self._publish_best(stream, listing)
-        elif base == "kline" and self._is_due(stream, now_ms, 250 if self.futures else 2000):
+        elif base == "kline" and self._is_due(stream, now_ms, self._bar_every(name)):
             interval = name.partition("_")[2]
             if interval in INTERVALS:
-                self.publish(stream, self._kline(listing, interval))
+                self._publish_bar(stream, listing, interval)
         elif base in ("ticker", "miniTicker") and self._is_due(stream, now_ms, 2000 if self.futures else 1000):
             self.publish(stream, self._ticker_event(listing, mini=base == "miniTicker"))
         elif base == "markPrice" and self.futures and self._is_due(stream, now_ms, 1000 if option == "1s" else 3000):
             self.publish(stream, self.mark_event(listing))
+
+    def _bar_every(self, name: str) -> int:
+        return 250 if self.futures else 1000 if name == "kline_1s" else 2000
 
     def _publish_all(self, stream: str, now_ms: int) -> None:
         if stream.startswith("!miniTicker@arr") and self._is_due(stream, now_ms, 1000):
@@ -169,8 +174,17 @@ class Product(Rest):
             "A": self.number(ask.size if ask else None),
         }
 
-    def _kline(self, listing: Listing, interval: str) -> Any:
-        bar = self.bars(listing.key, interval, limit=1)[-1]
+    def _publish_bar(self, stream: str, listing: Listing, interval: str) -> None:
+        """The running bar; before the first of a new one, the last of the old one."""
+        bars = self.bars(listing.key, interval, limit=2)
+        before = self._bar_sent.get(stream)
+        if len(bars) > 1 and before is not None and before == bars[-2].start:
+            self.publish(stream, self._kline(listing, interval, bars[-2], closed=True))
+        if bars:
+            self._bar_sent[stream] = bars[-1].start
+            self.publish(stream, self._kline(listing, interval, bars[-1], closed=False))
+
+    def _kline(self, listing: Listing, interval: str, bar: Bar, *, closed: bool) -> Any:
         symbol = self.symbol(listing.key)
         return {
             "e": "kline",
@@ -178,7 +192,7 @@ class Product(Rest):
             "s": symbol,
             "k": {
                 "t": bar.start,
-                "T": bar.start + INTERVALS[interval] - 1,
+                "T": closes(bar.start, interval),
                 "s": symbol,
                 "i": interval,
                 "f": -1,
@@ -189,7 +203,7 @@ class Product(Rest):
                 "l": self.number(bar.low),
                 "v": self.number(bar.volume),
                 "n": bar.trades,
-                "x": False,
+                "x": closed,
                 "q": self.number(bar.value),
                 "V": self.number(bar.taker_buy),
                 "Q": self.number(bar.taker_buy * bar.close),

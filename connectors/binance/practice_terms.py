@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
-from connectors.model import InstrumentStatus, OrderStatus
+from connectors.model import EndReason, InstrumentStatus, OrderStatus
+from connectors.practice.terms import Order
 
 INTERVALS = {
     "1s": 1_000,
@@ -41,13 +43,29 @@ encode = msgspec.json.Encoder().encode
 
 
 class ApiError(Exception):
-    """An error envelope of the venue."""
+    """An error envelope of the venue. `retry_at` (ms): from when it listens again; `data`: what it adds to the envelope."""
 
-    def __init__(self, code: int, text: str, status: int = 400) -> None:
+    def __init__(
+        self, code: int, text: str, status: int = 400, *, retry_at: int | None = None, data: Any = None
+    ) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
         self.status = status
+        self.retry_at = retry_at
+        self.data = data
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The envelope."""
+        return {"code": self.code, "msg": self.text} | ({} if self.data is None else {"data": self.data})
+
+
+def status_of(order: Order) -> str:
+    """The wire's word for how an order stands."""
+    if order.status is OrderStatus.EXPIRED and order.end_reason is EndReason.SELF_TRADE:
+        return "EXPIRED_IN_MATCH"
+    return STATUS[order.status]
 
 
 def dec(value: str, name: str) -> Decimal:

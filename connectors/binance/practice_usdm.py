@@ -9,16 +9,19 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from connectors.binance.practice_api import ApiConnection
+from connectors.binance.practice_api import ApiConnection, Method
+from connectors.binance.practice_limits import Weight, single, steps
 from connectors.binance.practice_streams import StreamConnection, open_stream
 from connectors.binance.practice_terms import ApiError
 from connectors.binance.practice_usdm_account import UsdmAccount
 from connectors.binance.practice_usdm_events import usdm_events
 from connectors.practice.exchange import Exchange
 from connectors.practice.protocol import Connection, HttpAnswer, Keys
-from connectors.practice.terms import AccountEvent, AccountRules, RefusalKind
+from connectors.practice.terms import AccountEvent, BalanceChanged, Wallet
 
 _HOUR = 3_600_000
+DEPTH = steps(500, (50, 2), (100, 5), (500, 10), (1000, 20))
+KLINES = steps(500, (99, 1), (499, 2), (1000, 5), (1500, 10))
 
 
 class Usdm(UsdmAccount):
@@ -27,35 +30,59 @@ class Usdm(UsdmAccount):
     def __init__(self, exchange: Exchange, keys: Keys) -> None:
         super().__init__(exchange, keys)
         self.listen_keys: dict[str, tuple[str, int]] = {}  # key -> account, expiry
-        rules = AccountRules(recorded=frozenset({RefusalKind.NO_LIQUIDITY}))
-        for account in ("trader", "other"):
-            exchange.open_account(account, rules)
         get, signed, public = "GET", "signed", ""
-        self.routes: dict[tuple[str, str], tuple[Callable[..., Any], str, float, bool]] = {
+        self.routes: dict[tuple[str, str], tuple[Callable[..., Any], str, Weight, bool]] = {
             (get, "/fapi/v1/ping"): (lambda account, params: {}, public, 1, False),
             (get, "/fapi/v1/time"): (lambda account, params: {"serverTime": self.now_ms}, public, 1, False),
             (get, "/fapi/v1/exchangeInfo"): (lambda account, params: self.exchange_info(), public, 1, False),
-            (get, "/fapi/v1/depth"): (lambda account, params: self.depth(params), public, 10, False),
+            (get, "/fapi/v1/depth"): (lambda account, params: self.depth(params), public, DEPTH, False),
             (get, "/fapi/v1/trades"): (lambda account, params: self.trades(params), public, 5, False),
             (get, "/fapi/v1/aggTrades"): (lambda account, params: self.agg_trades(params), public, 20, False),
-            (get, "/fapi/v1/klines"): (lambda account, params: self.klines(params), public, 5, False),
-            (get, "/fapi/v1/ticker/24hr"): (lambda account, params: self.ticker_24h(params), public, 10, False),
-            (get, "/fapi/v1/ticker/bookTicker"): (lambda account, params: self.book_ticker(params), public, 3, False),
-            (get, "/fapi/v1/ticker/price"): (lambda account, params: self.price_ticker(params), public, 1, False),
-            (get, "/fapi/v2/ticker/price"): (lambda account, params: self.price_ticker(params), public, 1, False),
-            (get, "/fapi/v1/premiumIndex"): (lambda account, params: self.premium(params), public, 1, False),
+            (get, "/fapi/v1/klines"): (lambda account, params: self.klines(params), public, KLINES, False),
+            (get, "/fapi/v1/ticker/24hr"): (
+                lambda account, params: self.ticker_24h(params),
+                public,
+                single(1, 40),
+                False,
+            ),
+            (get, "/fapi/v1/ticker/bookTicker"): (
+                lambda account, params: self.book_ticker(params),
+                public,
+                single(2, 5),
+                False,
+            ),
+            (get, "/fapi/v1/ticker/price"): (
+                lambda account, params: self.price_ticker(params),
+                public,
+                single(1, 2),
+                False,
+            ),
+            (get, "/fapi/v2/ticker/price"): (
+                lambda account, params: self.price_ticker(params),
+                public,
+                single(1, 2),
+                False,
+            ),
+            (get, "/fapi/v1/premiumIndex"): (
+                lambda account, params: self.premium(params),
+                public,
+                single(1, 10),
+                False,
+            ),
             (get, "/fapi/v1/fundingRate"): (lambda account, params: self.funding_rates(params), public, 1, False),
             (get, "/fapi/v1/fundingInfo"): (lambda account, params: [], public, 0, False),
-            ("POST", "/fapi/v1/order"): (self.place, signed, 1, True),
-            ("PUT", "/fapi/v1/order"): (self.modify, signed, 1, True),
+            ("POST", "/fapi/v1/order"): (self.place, signed, 0, True),
+            ("PUT", "/fapi/v1/order"): (self.modify, signed, 0, True),
             ("DELETE", "/fapi/v1/order"): (self.cancel, signed, 1, True),
             (get, "/fapi/v1/order"): (self.query, signed, 1, False),
             (get, "/fapi/v1/openOrder"): (self.query, signed, 1, False),
-            (get, "/fapi/v1/openOrders"): (self.open_orders, signed, 1, False),
+            (get, "/fapi/v1/openOrders"): (self.open_orders, signed, single(1, 40), False),
             (get, "/fapi/v1/allOrders"): (self.all_orders, signed, 5, False),
             ("DELETE", "/fapi/v1/allOpenOrders"): (self.cancel_all, signed, 1, True),
             ("POST", "/fapi/v1/batchOrders"): (self.batch, signed, 5, True),
-            ("POST", "/fapi/v1/algoOrder"): (self.place_algo, signed, 1, True),
+            ("PUT", "/fapi/v1/batchOrders"): (self.modify_batch, signed, 5, True),
+            ("DELETE", "/fapi/v1/batchOrders"): (self.cancel_batch, signed, 1, True),
+            ("POST", "/fapi/v1/algoOrder"): (self.place_algo, signed, 0, True),
             ("DELETE", "/fapi/v1/algoOrder"): (self.cancel_algo, signed, 1, True),
             (get, "/fapi/v1/algoOrder"): (
                 lambda account, params: self.algo_row(self._algo(account, params)),
@@ -63,7 +90,7 @@ class Usdm(UsdmAccount):
                 1,
                 False,
             ),
-            (get, "/fapi/v1/openAlgoOrders"): (self.open_algos, signed, 1, False),
+            (get, "/fapi/v1/openAlgoOrders"): (self.open_algos, signed, single(1, 40), False),
             ("DELETE", "/fapi/v1/algoOpenOrders"): (self.cancel_algos, signed, 1, True),
             (get, "/fapi/v1/userTrades"): (self.user_trades, signed, 5, False),
             (get, "/fapi/v3/balance"): (self.balance, signed, 5, False),
@@ -86,7 +113,13 @@ class Usdm(UsdmAccount):
             ),
             ("POST", "/fapi/v1/positionSide/dual"): (self.set_dual, signed, 1, False),
             ("POST", "/fapi/v1/countdownCancelAll"): (self.countdown, signed, 10, False),
-            (get, "/fapi/v1/rateLimit/order"): (lambda account, params: [], signed, 1, False),
+            ("POST", "/fapi/v1/positionMargin"): (self.position_margin, signed, 1, False),
+            (get, "/fapi/v1/rateLimit/order"): (
+                lambda account, params: self.gate.rules(account, self.now_ms),
+                signed,
+                1,
+                False,
+            ),
             ("POST", "/fapi/v1/listenKey"): (self.new_listen_key, "key", 1, False),
             ("PUT", "/fapi/v1/listenKey"): (self.keep_listen_key, "key", 1, False),
             ("DELETE", "/fapi/v1/listenKey"): (self.end_listen_key, "key", 1, False),
@@ -141,27 +174,32 @@ class Usdm(UsdmAccount):
             return open_stream(self, rest, params, lambda stream: not _is_book(stream))
         return open_stream(self, path, params, _is_book)
 
-    def open_api(self) -> ApiConnection:
+    def open_api(self, *, tells_limits: bool = True) -> ApiConnection:
         """A WebSocket API connection."""
-        return ApiConnection(self, 180.0)
+        return ApiConnection(self, 180.0, tells_limits=tells_limits)
 
-    def api_methods(self) -> dict[str, tuple[Callable[..., Any], str]]:
-        """Method -> (handler, security)."""
-        by_path = {path: (handler, security) for path, (handler, security, _, _) in self.routes.items()}
-        return {
-            "ping": by_path["GET", "/fapi/v1/ping"],
-            "time": by_path["GET", "/fapi/v1/time"],
-            "order.place": by_path["POST", "/fapi/v1/order"],
-            "order.modify": by_path["PUT", "/fapi/v1/order"],
-            "order.cancel": by_path["DELETE", "/fapi/v1/order"],
-            "order.status": by_path["GET", "/fapi/v1/order"],
-            "algoOrder.place": by_path["POST", "/fapi/v1/algoOrder"],
-            "algoOrder.cancel": by_path["DELETE", "/fapi/v1/algoOrder"],
-            "account.balance": by_path["GET", "/fapi/v3/balance"],
-            "v2/account.balance": by_path["GET", "/fapi/v3/balance"],
-            "account.status": by_path["GET", "/fapi/v3/account"],
-            "account.position": by_path["GET", "/fapi/v3/positionRisk"],
+    def api_methods(self) -> dict[str, Method]:
+        """What answers to each method."""
+        places = {
+            "ping": ("GET", "/fapi/v1/ping"),
+            "time": ("GET", "/fapi/v1/time"),
+            "depth": ("GET", "/fapi/v1/depth"),
+            "ticker.book": ("GET", "/fapi/v1/ticker/bookTicker"),
+            "ticker.price": ("GET", "/fapi/v1/ticker/price"),
+            "order.place": ("POST", "/fapi/v1/order"),
+            "order.modify": ("PUT", "/fapi/v1/order"),
+            "order.cancel": ("DELETE", "/fapi/v1/order"),
+            "order.status": ("GET", "/fapi/v1/order"),
+            "algoOrder.place": ("POST", "/fapi/v1/algoOrder"),
+            "algoOrder.cancel": ("DELETE", "/fapi/v1/algoOrder"),
+            "account.balance": ("GET", "/fapi/v3/balance"),
+            "v2/account.balance": ("GET", "/fapi/v3/balance"),
+            "account.status": ("GET", "/fapi/v3/account"),
+            "v2/account.status": ("GET", "/fapi/v3/account"),
+            "account.position": ("GET", "/fapi/v3/positionRisk"),
+            "v2/account.position": ("GET", "/fapi/v3/positionRisk"),
         }
+        return {name: Method(*self.routes[place][:3]) for name, place in places.items()}
 
 
 class PrivateConnection(StreamConnection):
@@ -173,13 +211,21 @@ class PrivateConnection(StreamConnection):
         self.key = key
         self._usdm = product
         self._expired = False
+        self._wallets = {row.asset: row.total for row in product.exchange.balances(account, Wallet.MARGIN)}
         self._unwatch = product.exchange.watch_account(self._hear, account)
 
     def _hear(self, event: AccountEvent) -> None:
-        if self._expired:
+        if self._expired or not self._is_news(event):
             return
         for body in usdm_events(self._usdm, event):
             self._send(body)
+
+    def _is_news(self, event: AccountEvent) -> bool:
+        """A wallet is told when it changes, not when an order holds some of it."""
+        if not isinstance(event, BalanceChanged) or event.balance.wallet is not Wallet.MARGIN:
+            return True
+        before, self._wallets[event.balance.asset] = self._wallets.get(event.balance.asset), event.balance.total
+        return before != event.balance.total
 
     def tick(self, now_ms: int) -> None:
         """A key that expired sends its last event and then nothing."""

@@ -225,6 +225,11 @@ class UsdmAccount(UsdmOrders):
             raise ApiError(-4046, "No need to change margin type.")
         raise ApiError(-4047, "Margin type cannot be changed if there exists open orders.")
 
+    def position_margin(self, account: str, params: Mapping[str, Any]) -> Any:
+        """POST positionMargin: cross is what there is."""
+        self.listing(params.get("symbol"))
+        raise ApiError(-4049, "Add margin only support for isolated position.")
+
     def set_dual(self, account: str, params: Mapping[str, Any]) -> Any:
         """POST positionSide/dual: one-way is what there is."""
         if str(params.get("dualSidePosition")).lower() == "false":

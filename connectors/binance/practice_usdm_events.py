@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.binance.practice_terms import STATUS
+from connectors.binance.practice_terms import status_of
 from connectors.binance.practice_usdm_market import NAMES
-from connectors.binance.practice_usdm_orders import UsdmOrders, algo_status, working_type
+from connectors.binance.practice_usdm_orders import ALGO_IDS, UsdmOrders, algo_status, working_type
+from connectors.model import EndReason, OrderStatus
 from connectors.practice.terms import (
     AccountEvent,
     BalanceChanged,
@@ -17,6 +18,14 @@ from connectors.practice.terms import (
     PositionChanged,
     Wallet,
 )
+
+# Why an order expired, as this event numbers it.
+_EXPIRY = {
+    EndReason.SELF_TRADE: "1",
+    EndReason.IOC_REST: "2",
+    EndReason.REDUCE_ONLY: "4",
+    EndReason.LIQUIDATION: "5",
+}
 
 
 def usdm_events(product: UsdmOrders, event: AccountEvent) -> list[dict[str, Any]]:
@@ -61,15 +70,16 @@ def _order_events(product: UsdmOrders, event: OrderChanged) -> list[dict[str, An
     found: list[dict[str, Any]] = []
     if order.kind.has_trigger and (waiting or order.status.is_final):
         found.append(_algo_event(product, order))
-        if order.triggered is None:
-            return found
+    triggering = [_algo_event(product, order, triggering=True)] if event.what is Happening.TRIGGERED else []
+    if found and order.triggered is None:
+        return found
     fill: Execution | None = event.fill
     execution = {
         Happening.ACCEPTED: "NEW",
         Happening.TRIGGERED: "NEW",
         Happening.FILLED: "TRADE",
         Happening.AMENDED: "AMENDMENT",
-        Happening.ENDED: STATUS[order.status],
+        Happening.ENDED: status_of(order),
     }[event.what]
     number = product.number
     row = {
@@ -82,8 +92,8 @@ def _order_events(product: UsdmOrders, event: OrderChanged) -> list[dict[str, An
         "p": number(order.price),
         "ap": number(order.average),
         "sp": number(order.trigger),
-        "x": execution,
-        "X": "NEW" if event.what is Happening.ACCEPTED else STATUS[order.status],
+        "x": execution if execution != "EXPIRED_IN_MATCH" else "EXPIRED",
+        "X": "NEW" if event.what is Happening.ACCEPTED else status_of(order),
         "i": order.id,
         "l": number(fill.size if fill else None),
         "z": number(order.filled if event.what is not Happening.ACCEPTED else None),
@@ -107,17 +117,17 @@ def _order_events(product: UsdmOrders, event: OrderChanged) -> list[dict[str, An
         "V": "EXPIRE_MAKER",
         "pm": "NONE",
         "gtd": 0,
-        "er": "0",
+        "er": _EXPIRY.get(order.end_reason, "0") if order.status is OrderStatus.EXPIRED else "0",
     }
     found.insert(0, {"e": "ORDER_TRADE_UPDATE", "T": order.updated, "E": product.now_ms, "o": row, "st": 1})
-    return found
+    return [*triggering, *found]
 
 
-def _algo_event(product: UsdmOrders, order: Order) -> dict[str, Any]:
+def _algo_event(product: UsdmOrders, order: Order, *, triggering: bool = False) -> dict[str, Any]:
     number = product.number
     row = {
         "caid": order.client_id,
-        "aid": order.id,
+        "aid": order.id + ALGO_IDS,
         "at": "CONDITIONAL",
         "o": NAMES[order.kind],
         "s": product.symbol(order.key),
@@ -125,8 +135,8 @@ def _algo_event(product: UsdmOrders, order: Order) -> dict[str, Any]:
         "ps": "BOTH",
         "f": order.tif.upper(),
         "q": number(order.amount),
-        "X": algo_status(order),
-        "ai": str(order.id) if order.triggered is not None else "",
+        "X": "TRIGGERING" if triggering else algo_status(order),
+        "ai": str(order.id) if order.triggered is not None and not triggering else "",
         "ap": number(order.average),
         "aq": number(order.filled),
         "act": "LIMIT" if order.kind.has_price else "MARKET",
@@ -140,6 +150,6 @@ def _algo_event(product: UsdmOrders, order: Order) -> dict[str, Any]:
         "R": order.reduce_only,
         "tt": order.triggered or 0,
         "gtd": 0,
-        "rm": order.text,
+        "rm": order.text if order.status in (OrderStatus.REJECTED, OrderStatus.EXPIRED) else "",
     }
     return {"e": "ALGO_UPDATE", "T": order.updated, "E": product.now_ms, "o": row, "st": 1}

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from connectors.binance.practice_limits import Gate, Window
+from connectors.binance.practice_rest import MAX_PRICE
 from connectors.binance.practice_streams import Product
+from connectors.binance.practice_terms import ApiError
 from connectors.model import InstrumentStatus, OrderKind
 from connectors.practice.exchange import Exchange
 from connectors.practice.protocol import Keys
@@ -40,6 +43,15 @@ class UsdmMarket(Product):
             if listing.is_contract and listing.quote in ("USDT", "USDC")
         }
 
+    def make_gate(self) -> Gate:
+        """Every order counts."""
+        windows = (Window("10S", "SECOND", 10, 10_000, 300), Window("1M", "MINUTE", 1, 60_000, 1200))
+        return Gate(2400, windows)
+
+    def too_dear(self) -> ApiError:
+        """Its price filter."""
+        return ApiError(-4002, "Price greater than max price.")
+
     def number(self, value: Decimal | None) -> str:
         """Without padding."""
         return format(value or Decimal(0), "f")
@@ -61,9 +73,8 @@ class UsdmMarket(Product):
             "serverTime": self.now_ms,
             "futuresType": "U_MARGINED",
             "rateLimits": [
-                {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400},
-                {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
-                {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
+                self.gate.rule,
+                *(window.rule for window in self.gate.windows),
             ],
             "exchangeFilters": [],
             "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}],
@@ -72,7 +83,11 @@ class UsdmMarket(Product):
 
     def _symbol_row(self, name: str, listing: Any) -> dict[str, Any]:
         number = self.number
-        lot = {"minQty": number(listing.minimum or listing.step), "maxQty": "1000", "stepSize": number(listing.step)}
+        lot = {
+            "minQty": number(listing.minimum or listing.step),
+            "maxQty": number(listing.maximum),
+            "stepSize": number(listing.step),
+        }
         open_ = self.exchange.status(listing.key) is InstrumentStatus.TRADING
         return {
             "symbol": name,
@@ -99,22 +114,16 @@ class UsdmMarket(Product):
                 {
                     "filterType": "PRICE_FILTER",
                     "minPrice": number(listing.tick),
-                    "maxPrice": "1000000",
+                    "maxPrice": number(MAX_PRICE),
                     "tickSize": number(listing.tick),
                 },
                 {"filterType": "LOT_SIZE", **lot},
                 {"filterType": "MARKET_LOT_SIZE", **lot},
                 {"filterType": "MAX_NUM_ORDERS", "limit": 200},
                 {"filterType": "MIN_NOTIONAL", "notional": number(listing.min_notional)},
-                {
-                    "filterType": "PERCENT_PRICE",
-                    "multiplierUp": "1.0500",
-                    "multiplierDown": "0.9500",
-                    "multiplierDecimal": "4",
-                },
             ],
-            "orderTypes": [*PLAIN, *ALGO, "TRAILING_STOP_MARKET"],
-            "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+            "orderTypes": [*PLAIN, *ALGO],
+            "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
         }
 
     def premium(self, params: Mapping[str, str]) -> Any:

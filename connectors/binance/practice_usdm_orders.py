@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from connectors.binance.practice_terms import STATUS, ApiError
+from connectors.binance.practice_rest import MAX_PRICE
+from connectors.binance.practice_terms import ApiError, dec, status_of
 from connectors.binance.practice_usdm_market import ALGO, NAMES, PLAIN, UsdmMarket
 from connectors.model import OrderKind, OrderStatus
 from connectors.practice.exchange import Exchange
@@ -42,6 +43,10 @@ _REFUSALS = {
     RefusalKind.NOTHING_TO_CHANGE: (-5027, "No need to modify the order."),
     RefusalKind.LEVERAGE: (-4028, "Leverage is not valid"),
 }
+
+
+ALGO_IDS = 10**15  # conditional orders have ids of their own; what one becomes has another
+_CLIENT_ID = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")
 
 
 class UsdmOrders(UsdmMarket):
@@ -82,22 +87,46 @@ class UsdmOrders(UsdmMarket):
         if params.get("quoteOrderQty"):
             raise ApiError(-1106, "Parameter 'quoteOrderQty' sent when not required.")
         request = self.new_order(listing, params, kinds)
-        if not 1 <= len(request.client_id) <= 36:
+        if not _CLIENT_ID.fullmatch(request.client_id):
             raise ApiError(-4015, "Client order id is not valid.")
+        self.gate.admit(account, self.now_ms)
         try:
-            return self.exchange.place(account, request)
+            order = self.exchange.place(account, request)
         except Refusal as refusal:
             raise self.refuse(refusal) from None
+        self.gate.made(account, order.id, self.now_ms)
+        return order
 
     def batch(self, account: str, params: Mapping[str, Any]) -> Any:
         """POST batchOrders: each element is an order or an error."""
-        found: list[Any] = []
-        for part in msgspec.json.decode(params.get("batchOrders", "[]"))[:5]:
-            try:
-                found.append(self.place(account, part))
-            except ApiError as error:
-                found.append({"code": error.code, "msg": error.text})
-        return found
+        return self._each(self.place, account, params)
+
+    def modify_batch(self, account: str, params: Mapping[str, Any]) -> Any:
+        """PUT batchOrders."""
+        return self._each(self.modify, account, params)
+
+    def cancel_batch(self, account: str, params: Mapping[str, Any]) -> Any:
+        """DELETE batchOrders: by ids or by client ids."""
+        symbol = {"symbol": params.get("symbol")}
+        ids = msgspec.json.decode(params.get("orderIdList") or "[]", type=list[int])
+        names = msgspec.json.decode(params.get("origClientOrderIdList") or "[]", type=list[str])
+        if not 1 <= len(ids) + len(names) <= 10:
+            raise ApiError(-1102, "Param 'orderIdList' or 'origClientOrderIdList' must be sent.")
+        asked = [{**symbol, "orderId": row} for row in ids] + [{**symbol, "origClientOrderId": row} for row in names]
+        return [self._or_error(self.cancel, account, row) for row in asked]
+
+    def _each(self, act: Callable[..., Any], account: str, params: Mapping[str, Any]) -> list[Any]:
+        wanted = msgspec.json.decode(params.get("batchOrders") or "[]", type=list[dict[str, Any]])
+        if not 1 <= len(wanted) <= 5:
+            raise ApiError(-4082, "Invalid number of batch place orders.")
+        return [self._or_error(act, account, row) for row in wanted]
+
+    @staticmethod
+    def _or_error(act: Callable[..., Any], account: str, row: Mapping[str, Any]) -> Any:
+        try:
+            return act(account, row)
+        except ApiError as error:
+            return error.body
 
     def modify(self, account: str, params: Mapping[str, Any]) -> Any:
         """PUT order: everything is wanted again; the place in the queue is lost."""
@@ -105,13 +134,16 @@ class UsdmOrders(UsdmMarket):
             if not params.get(name):
                 raise ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
         order = self.find(account, params, -2013)
+        price, amount = (dec(str(params[name]), name) for name in ("price", "quantity"))
+        if price > MAX_PRICE:
+            raise self.too_dear()
+        self.gate.admit(account, self.now_ms)
         try:
-            changed = self.exchange.amend(
-                account, order.id, price=Decimal(params["price"]), amount=Decimal(params["quantity"])
-            )
+            changed = self.exchange.amend(account, order.id, price=price, amount=amount)
         except Refusal as refusal:
             raise self.refuse(refusal) from None
-        return self.order_row(changed, short=True)
+        self.gate.made(account, order.id, self.now_ms)
+        return {**self.order_row(changed, short=True), "modifyId": changed.revision}
 
     def cancel(self, account: str, params: Mapping[str, Any]) -> Any:
         """DELETE order."""
@@ -158,7 +190,7 @@ class UsdmOrders(UsdmMarket):
         row: dict[str, Any] = {
             "orderId": order.id,
             "symbol": self.symbol(order.key),
-            "status": STATUS[order.status],
+            "status": status_of(order),
             "clientOrderId": order.client_id,
             "price": self.number(order.price),
             "origQty": self.number(order.amount),
@@ -199,7 +231,8 @@ class UsdmOrders(UsdmMarket):
         return self.algo_row(self._enter(account, fields, ALGO))
 
     def _algo(self, account: str, params: Mapping[str, Any], code: int = -2013) -> Order:
-        name: int | str = int(params["algoId"]) if params.get("algoId") else str(params.get("clientAlgoId", ""))
+        number, named = params.get("algoId"), str(params.get("clientAlgoId", ""))
+        name: int | str = int(number) - ALGO_IDS if number else named
         try:
             order = self.exchange.order(account, name)
         except Refusal:
@@ -211,11 +244,13 @@ class UsdmOrders(UsdmMarket):
     def cancel_algo(self, account: str, params: Mapping[str, Any]) -> Any:
         """DELETE algoOrder."""
         order = self._algo(account, params, -2011)
+        if order.triggered is not None:  # it goes on as an order of its own
+            raise ApiError(-2011, "Unknown order sent.")
         try:
             self.exchange.cancel(account, order.id)
         except Refusal as refusal:
             raise self.refuse(refusal) from None
-        return {"algoId": order.id, "clientAlgoId": order.client_id, "code": "200", "msg": "success"}
+        return {"algoId": order.id + ALGO_IDS, "clientAlgoId": order.client_id, "code": "200", "msg": "success"}
 
     def open_algos(self, account: str, params: Mapping[str, Any]) -> Any:
         """GET openAlgoOrders."""
@@ -234,7 +269,7 @@ class UsdmOrders(UsdmMarket):
     def algo_row(self, order: Order) -> dict[str, Any]:
         """A conditional order."""
         row = {
-            "algoId": order.id,
+            "algoId": order.id + ALGO_IDS,
             "clientAlgoId": order.client_id,
             "algoType": "CONDITIONAL",
             "orderType": NAMES[order.kind],
