@@ -270,6 +270,7 @@ class Order:
             side=self.side,
             algo=self.algo,
             created=self.created,
+            post_only=self.post_only,
         )
 
     @property

@@ -347,7 +347,8 @@ class OrderRequest(Struct, frozen=True, kw_only=True):
 class OrderRef(Struct, frozen=True, kw_only=True):
     """Enough to name an order to its venue; venues need one id or both, so give what is known.
 
-    `algo`: the order lives in the venue's separate id space for conditional orders.
+    `algo`: the order lives in the venue's separate id space for conditional orders. `post_only`: it must not take, which some
+    venues have to be told again with each change.
     """
 
     instrument: Instrument
@@ -356,6 +357,7 @@ class OrderRef(Struct, frozen=True, kw_only=True):
     side: Side | None = None
     algo: bool = False
     created: int | None = None
+    post_only: bool = False
 
 
 class OrderUpdate(Struct, kw_only=True):

@@ -42,6 +42,7 @@ _REFUSALS = {
     RefusalKind.SIZE_MINIMUM: "EOrder:Order minimum not met",
     RefusalKind.NOTIONAL_MINIMUM: "EOrder:Cost minimum not met",
     RefusalKind.MARKET_CLOSED: "EService:Market in cancel_only mode",
+    RefusalKind.POST_ONLY: "EOrder:Post only order",
     RefusalKind.TOO_MANY_ORDERS: "EOrder:Orders limit exceeded",
     RefusalKind.UNKNOWN_LISTING: "EQuery:Unknown asset pair",
     RefusalKind.UNKNOWN_ORDER: "EOrder:Unknown order",
@@ -311,7 +312,7 @@ class Orders:
             raise KrakenError("EService:Deadline elapsed")
 
     def amend(self, account: str, order: Order, params: Mapping[str, Any]) -> Order:
-        """AmendOrder and amend_order; the id stays."""
+        """AmendOrder and amend_order; the id stays. A new price may take, unless `post_only` says again that it must not."""
         self._check_deadline(str(params.get("deadline") or ""))
         self._engine(account, self.by_key[order.key], 1 + self._age(order, ((5, 3), (10, 2), (15, 1))))
         given = {
@@ -319,10 +320,11 @@ class Orders:
             for name in ("order_qty", "limit_price", "trigger_price")
             if params.get(name) not in (None, "")
         }
-        trigger = given.get("trigger_price")
+        trigger, price = given.get("trigger_price"), given.get("limit_price")
+        passive = str(params.get("post_only") or "").lower() == "true" if price is not None else None
         try:
             changed = self.exchange.amend(
-                account, order.id, amount=given.get("order_qty"), price=given.get("limit_price"), trigger=trigger
+                account, order.id, amount=given.get("order_qty"), price=price, trigger=trigger, post_only=passive
             )
         except Refusal as refusal:
             raise self._refused(refusal) from None

@@ -39,6 +39,7 @@ from connectors.errors import (
     Unintelligible,
     VenueError,
     VenueUnavailable,
+    WouldTake,
 )
 
 DEADLINE = 5.0  # seconds after which the engine refuses an order that arrives late; the venue's own default on sockets
@@ -142,6 +143,7 @@ _BY_TEXT: tuple[tuple[str, type[VenueError]], ...] = (
     ("EOrder:Tick size check failed", BadPrice),
     ("EOrder:Invalid price", BadPrice),
     ("EOrder:Orders limit exceeded", TooManyOrders),
+    ("EOrder:Post only", WouldTake),
     ("EOrder:Rate limit exceeded", RateLimited),
     ("EOrder:Domain rate limit exceeded", RateLimited),
     ("EOrder:", InvalidOrder),

@@ -186,9 +186,10 @@ class KrakenTrading(Trading):
 
         if socket:
             read = lambda result: placed(result["order_id"])  # noqa: E731 - the reader beside its request
-            return once(_ask("add_order", _frame_fields(order), read, Effect.PLACE, costs, late=True))
+            only_checked = {"validate": True} if facts.get("validate") else {}
+            return once(_ask("add_order", _frame_fields(order) | only_checked, read, Effect.PLACE, costs, late=True))
         read = lambda result: placed(result["txid"][0])  # noqa: E731 - the reader beside its request
-        fields = _form_fields(order) + ([("validate", "true")] if facts.get("validate") else [])  # checked, not placed
+        fields = _form_fields(order) + ([("validate", "true")] if facts.get("validate") else [])
         return once(_private("AddOrder", read, *fields, effect=Effect.PLACE, costs=costs, late=True))
 
     def place_batch(self, orders: Sequence[OrderRequest], facts: Mapping[str, Any]) -> Flow[list[OrderUpdate]]:
@@ -261,7 +262,7 @@ class KrakenTrading(Trading):
         amount: object = None,
         client_id: str = "",
     ) -> Flow[OrderUpdate]:
-        """AmendOrder: the ids stay, and the place in the queue where that can be."""
+        """AmendOrder: the ids stay, and the place in the queue where that can be. A new price may take unless told not to."""
         update = OrderUpdate(wire=order.instrument.wire, venue_id=order.venue_id, client_id=order.client_id)
         fields = [("txid", order.venue_id) if order.venue_id else ("cl_ord_id", order.client_id)]
         if isinstance(amount, Decimal):
@@ -270,6 +271,8 @@ class KrakenTrading(Trading):
         if isinstance(price, Decimal):
             fields.append(("limit_price", plain(price)))
             update.price = price
+            if order.post_only:
+                fields.append(("post_only", "true"))
         costs = (Cost(ENGINE, 1, order.instrument.wire, _AMEND_AGE, order.created),)
 
         def read(result: Any) -> OrderUpdate:

@@ -271,6 +271,7 @@ class Exchange:
         amount: Decimal | None = None,
         trigger: Decimal | None = None,
         client_id: str | None = None,
+        post_only: bool | None = None,
     ) -> Order:
         """Change a resting or waiting order; None = as it is. `amount` is the new total, filled part included.
 
@@ -279,7 +280,7 @@ class Exchange:
         SIZE_MINIMUM for an amount not above what is filled, UNKNOWN_ORDER, ORDER_ENDED.
         """
         order = self._open_order(account, name)
-        changes = {"price": price, "amount": amount, "trigger": trigger, "client_id": client_id}
+        changes = {"price": price, "amount": amount, "trigger": trigger, "client_id": client_id, "post_only": post_only}
         request = structs.replace(order.request, **{key: new for key, new in changes.items() if new is not None})
         draft = self._draft(account, request)
         moved = (draft.ticks, draft.trigger) != (order.ticks, order.trigger)

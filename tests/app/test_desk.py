@@ -334,6 +334,7 @@ async def test_a_replacement_that_is_refused_leaves_less_and_never_more(tmp_path
     async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
         await scene.ready(SPOT)
         order = await scene.works(scene.place(post_only=True))
+        assert order.ref.post_only, "venues that have to be told again learn it with each change"
         bid = NewOrder(
             key="spot:BTC-USDT", side=Side.SELL, kind=OrderKind.LIMIT, price=Decimal(62790), amount=Decimal(1)
         )

@@ -203,6 +203,21 @@ def test_a_group_of_orders_has_its_number_everywhere_and_is_cancelled_by_it(clie
     assert client.private("CancelOrder", txid="77")["error"] == ["EOrder:Unknown order"]
 
 
+def test_a_new_price_takes_unless_it_is_told_again_that_it_must_not(client: Client) -> None:
+    exchange = client.practice.exchange
+    exchange.open_account("maker")
+    exchange.deposit("maker", "BTC", Decimal(1))
+    exchange.place("maker", NewOrder(key=BTC, side=Side.SELL, amount=Decimal(1), price=Decimal(61000)))
+    (txid,) = client.private("AddOrder", **ORDER, oflags="post")["result"]["txid"]
+    told = {"txid": txid, "limit_price": "61000"}
+    assert client.private("AmendOrder", **told, post_only="true")["error"] == ["EOrder:Post only order"]
+    assert [row["descr"]["price"] for row in client.open_orders()] == ["60000.0"]
+    assert client.private("AmendOrder", txid=txid, order_qty="0.002")["error"] == []
+    assert [row["oflags"] for row in client.open_orders()] == ["post,fciq"]
+    assert client.private("AmendOrder", **told)["error"] == []
+    assert client.private("QueryOrders", txid=txid)["result"][txid]["status"] == "closed"
+
+
 def test_an_edited_order_has_a_new_id_and_a_refused_edit_leaves_the_old_one(client: Client) -> None:
     (txid,) = client.private("AddOrder", **ORDER)["result"]["txid"]
     assert client.private("EditOrder", txid=txid, price="58000.05")["error"] == ["EOrder:Tick size check failed"]

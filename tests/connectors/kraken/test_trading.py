@@ -70,6 +70,7 @@ def answered(*texts: str, status: int = 200, result: Any = None, at: int = 0) ->
         ("EAuth:Account temporary disabled", errors.AuthenticationFailed),
         ("ESession:Invalid session", errors.SessionExpired),
         ("EOrder:Insufficient funds", errors.InsufficientFunds),
+        ("EOrder:Post only order", errors.WouldTake),
         ("EOrder:Unknown order", errors.OrderNotFound),
         ("EOrder:Order minimum not met", errors.BadSize),
         ("EOrder:Cost minimum not met", errors.BadNotional),
@@ -138,6 +139,28 @@ def test_a_client_id_is_a_uuid_that_tells_when_it_was_made() -> None:
     assert client_id(Stamp(stamp.time_ms, 2, "0" * 32)) != name
     assert made_at("d15708c1-dbb6-465d-b77d-47258319cc90") is None
     assert made_at("any text") is None
+
+
+@pytest.mark.parametrize(
+    ("passive", "changes", "told"),
+    [(True, {"price": D(5)}, "true"), (True, {"amount": D(5)}, None), (False, {"price": D(5), "amount": D(5)}, None)],
+)
+def test_an_order_that_must_not_take_says_so_again_with_its_new_price(
+    passive: bool, changes: dict[str, Any], told: str | None
+) -> None:
+    """A change of price may take by default, whatever the order said when it was placed."""
+    ref = OrderRef(instrument=instrument(), venue_id="O1", post_only=passive)
+    step = next(FAMILY.trading.amend(ref, FACTS, **changes))
+    assert isinstance(step, Call)
+    assert dict(step.params).get("post_only") == told
+
+
+def test_an_order_that_is_only_checked_says_so_by_both_ways() -> None:
+    for facts, told in ((FACTS, False), (FACTS | {"validate": True}, True)):
+        ask: Any = next(FAMILY.trading.place(request(), facts, socket=True))
+        call: Any = next(FAMILY.trading.place(request(), facts))
+        assert ask.payload["params"].get("validate", False) is told
+        assert (("validate", "true") in call.params) is told
 
 
 def test_young_orders_are_dear_to_touch() -> None:
