@@ -31,7 +31,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--venue", metavar="SLUG", help="whose recording it is, if the file does not tell")
     parser.add_argument("--speed", type=_speed, default=1.0, help="times as fast as recorded, or max")
     parser.add_argument("--screenshot", metavar="FILE", help="save a picture of the window and end")
-    parser.add_argument("--after", type=float, default=6.0, metavar="SECONDS", help="before the picture")
+    parser.add_argument("--after", type=_seconds, default=6.0, metavar="SECONDS", help="before the picture")
     parser.add_argument("--workspace", default="", help="for the picture")
     commands = parser.add_subparsers(dest="command", parser_class=_Parser)
     venues = commands.add_parser("venues", help="the catalogue, and what is implemented")
@@ -69,8 +69,18 @@ def _speed(text: str) -> float:
         value = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no speed; give a number or max") from None
-    if value <= 0:
+    if not value > 0:
         raise argparse.ArgumentTypeError("a speed is above zero")
+    return min(value, 1e9)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 86400")
     return value
 
 

@@ -59,8 +59,10 @@ class StatusBar(QFrame):
         open_ = bool(health) and all(row.state is LinkState.OPEN for row in health)
         good = open_ and account.state in (AccountState.READY, AccountState.DEGRADED)
         rate = sum(row.rate for row in health)
+        if self.terminal.is_replay:
+            return f"<b>{account.venue.name}</b> recording, {', '.join(row.text for row in health)}"
         delays = [row.delay_ms for row in health if row.delay_ms is not None]
-        delay = f"{max(0.0, *delays):.0f} ms  " if delays and not self.terminal.is_replay else ""
+        delay = f"{max(0.0, *delays):.0f} ms  " if delays else ""
         return (
             f"<span style='color:{self.theme.hex('buy' if good else 'warn')}'>{'●' if good else '◐'}</span> "
             f"<b>{account.venue.name}</b> {account.environment} {delay}{rate:.0f} msg/s"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import logging
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from connectors.contract import Answer, Wire
 
 FLUSH_EVERY = 256  # lines
+CUT = "%s is cut off after row %d: what came before is read"
 LIMIT = 512 * 2**20  # bytes of one file; recording stops there and says so
 
+_log = logging.getLogger(__name__)
 _NAMED = re.compile(
     r'("?(?:signature|sign|api[-_]?key|apiKey|passphrase|token|listenKey|jwt|secret|API-Sign|otp)"?\s*[=:]\s*"?)([^"&\s,}]+)',
     re.IGNORECASE,
@@ -122,7 +125,7 @@ class Recorder:
 
 
 def read(path: Path) -> Iterator[Row]:
-    """The rows of a recording, `.zst` or `.gz` or plain. Ends quietly where a crash cut the file.
+    """The rows of a recording, `.zst` or `.gz` or plain. Ends where a crash cut the file, with a warning in the log.
 
     Raises OSError if it can't be opened and ValueError with the line's number if a line is no row.
     """
@@ -133,11 +136,13 @@ def read(path: Path) -> Iterator[Row]:
             try:
                 line = lines.readline()
             except (EOFError, OSError, ValueError):
+                _log.warning(CUT, path.name, number)
                 return  # the last frame of a file that a crash cut short
             if not line:
                 return
             number += 1
             if not line.endswith(b"\n") and not line.rstrip().endswith(b"}"):
+                _log.warning(CUT, path.name, number - 1)
                 return
             try:
                 yield decode(line)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
+from msgspec import structs
+
 from connectors.contract import Answer, Call, Channel, Environment, Event, Family, Page, Stream, Unknown, Venue
 from connectors.errors import AuthenticationFailed, NotSupported, VenueError
 from connectors.model import (
@@ -74,6 +76,8 @@ class ReplayReport:
     @property
     def problem(self) -> str:
         """Why the recording could not be read at all; "" if something of it was."""
+        if not self.rows:
+            return "nothing in this recording could be read: it is empty, or was cut off within its first row"
         if self.books or self.trades or not self.received:
             return ""
         if self.unmatched:
@@ -129,6 +133,7 @@ class Replay:
         self.report = ReplayReport(venue.slug)
         self.books: dict[tuple[str, str], _Book] = {}
         self.last_frame: float = 0.0
+        self.named_only: set[tuple[str, str]] = set()  # family and wire of stand-ins
         self._by_wire: dict[tuple[str, str], Instrument] = {}
         self._streams: dict[str, tuple[Family, Stream]] = {}
         self._samples: dict[tuple[str, str], dict[int, Ticker]] = {}  # tickers that wait for their update
@@ -260,6 +265,7 @@ class Replay:
         for instrument in rows:
             self.instruments[instrument.key] = instrument
             self._by_wire[instrument.family, instrument.wire] = instrument
+            self.named_only.discard((instrument.family, instrument.wire))
             book = self.books.get((instrument.family, instrument.wire))
             if book is not None:
                 book.instrument = instrument
@@ -284,9 +290,18 @@ class Replay:
                 price_digits=decimals(Decimal("0.00000001")),
                 size_digits=8,
             )
-            self._by_wire[family.name, wire] = found
-            self.instruments[found.key] = found
+            self.named_only.add((family.name, wire))
+            self._know(found)
         return found
+
+    def _know(self, instrument: Instrument) -> None:
+        self._by_wire[instrument.family, instrument.wire] = instrument
+        self.instruments[instrument.key] = instrument
+
+    def expect(self, instrument: Instrument) -> None:
+        """One that comes later in the recording, unless it is known already."""
+        if (instrument.family, instrument.wire) not in self._by_wire:
+            self._know(instrument)
 
     def _book(self, family: Family, wire: str) -> _Book:
         key = (family.name, wire)
@@ -368,6 +383,17 @@ class Replay:
         book.compare(told, book.top)
 
 
+def _as_seen(book: _Book) -> Instrument:
+    """A stand-in with as many decimals as its book shows: its real tick is not told, and a millionth of it says nothing."""
+    sides = (book.sync.book.bids, book.sync.book.asks)
+    price, size = (
+        max((decimals(Decimal(repr(value))) for side in sides for value in part(side)), default=8)
+        for part in (dict.keys, dict.values)
+    )
+    tick = Decimal(1).scaleb(-price)
+    return structs.replace(book.instrument, tick=tick, price_digits=price, size_digits=min(8, size))
+
+
 def _first_call(flow: Any) -> Call | None:
     try:
         step = next(flow)
@@ -426,22 +452,19 @@ class ReplaySource:
         return self._replay.instruments
 
     async def start(self) -> None:
-        """Take what was read before the first frame, then go on at the recording's pace."""
+        """Take what was read before the first frame, then go on at the recording's pace. Every book is known from the start."""
         first = next((index for index, row in enumerate(self._rows) if row.dir == "in"), 0)
-        wires = {(family.name, wire) for family in self.venue.families for wire in self._wires(family)}
-        for row in self._rows[:first]:
-            self._replay.feed(row)
-        for key, instrument in list(self.instruments.items()):
-            if wires and (instrument.family, instrument.wire) not in wires:
-                del self.instruments[key]  # listed, but nothing of it was recorded
-        self._task = asyncio.ensure_future(self._run(first))
-
-    def _wires(self, family: Family) -> set[str]:
-        """Instruments of which the recording holds a book."""
         probe = Replay(self.venue)
         for row in self._rows:
             probe.feed(row)
-        return {wire for name, wire in probe.books if name == family.name}
+        for row in self._rows[:first]:
+            self._replay.feed(row)
+        for key, instrument in list(self.instruments.items()):
+            if probe.books and (instrument.family, instrument.wire) not in probe.books:
+                del self.instruments[key]  # listed, but nothing of it was recorded
+        for name, book in probe.books.items():
+            self._replay.expect(_as_seen(book) if name in probe.named_only else book.instrument)
+        self._task = asyncio.ensure_future(self._run(first))
 
     async def stop(self) -> None:
         """Stop where it is."""
@@ -462,6 +485,7 @@ class ReplaySource:
             self._replay.feed(row)
             self.progress = (index + 1) / len(self._rows)
             self._rate = (index - first + 1) / max(1e-3, loop.time() - began)
+        self._rate = 0.0
 
     @property
     def report(self) -> ReplayReport:
@@ -512,7 +536,7 @@ class ReplaySource:
                 role="recording",
                 url="",
                 state=LinkState.OPEN if self.progress < 1 else LinkState.OFF,
-                text=f"{self.progress:.0%} played",
+                text=f"{self.progress * 100:.0f} % played",
                 messages=self._replay.report.rows,
                 rate=self._rate,
                 bytes=0,

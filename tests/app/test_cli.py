@@ -60,6 +60,8 @@ def test_headless_replay_reports_each_book(tmp_path: Path, venues_dir: Path) -> 
         (("--replay", str(ROOT / "README.md"), "--venue", "nosuch"), "there are: "),
         (("replay", "nofile.gz", "--headless"), "no file"),
         (("replay", "x", "--speed", "minus"), "no speed"),
+        (("replay", "x", "--speed", "nan"), "above zero"),
+        (("--after", "nan"), "seconds"),
         (("dance",), "fathom --help"),
     ],
 )

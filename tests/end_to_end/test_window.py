@@ -246,3 +246,22 @@ def test_the_browser_shows_the_quarters_table_exactly(
         assert not window.browser.table.rows.rows
 
     play(loop, tmp_path, monkeypatch, scenario, settings=nothing_runs(tmp_path, monkeypatch))
+
+
+def test_a_recording_without_a_list_of_instruments_is_shown_with_the_decimals_of_its_books(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venues_dir: Path
+) -> None:
+    """given a recording that is played before anybody looks, then its books are on the screen, in rows that hold them."""
+    path = venues_dir / "kraken" / "session-v2-20260816.jsonl.gz"
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        await until(lambda: window.feed is not None and window.feed.sync.live, "a book of the recording")
+        assert [row.feed.instrument.symbol for row in window.watchlist.rows] == ["BTC-USD", "MINA-GBP"]
+        feed = window.feed
+        assert feed is not None
+        await until(lambda: feed.book.best_bid is not None and feed.book.best_bid[0] == 62802.5, "the last price")
+        await until(lambda: window.ladder.rows is not None and window.ladder.rows.top is not None, "rows in the ladder")
+        assert feed.instrument.price_digits == 1
+        assert any(window.ladder.rows.sizes(feed.book)[0])  # ty: ignore[missing-union-attribute] - as above
+
+    play(loop, tmp_path, monkeypatch, scenario, replay=path, speed=1e9)
