@@ -422,4 +422,6 @@ def control(head: Any, topics: dict[str, tuple[Topic, ...]]) -> list[Event]:
         return [Declined(str(head["error"]), named, code=str(head.get("status", "")))]
     if "info" in head:
         return [Alive()]
+    if "cancelTime" in head:
+        return [Accepted()]  # the dead man's switch, set by socket
     return [Unknown(f"a message with {', '.join(sorted(map(str, head)))[:80]}", "")]

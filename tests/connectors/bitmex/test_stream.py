@@ -307,6 +307,11 @@ def test_a_refused_login_has_its_kind_and_a_late_one_may_be_tried_again(text: st
         ask.read(event.payload)
 
 
+def test_a_switch_that_is_set_by_socket_is_acknowledged() -> None:
+    said = {"now": "2024-04-09T09:01:56.560Z", "cancelTime": "2024-04-09T09:01:56.660Z", "request": {"args": 100}}
+    assert BitmexAccountStream().receive(json.dumps(said)) == [Accepted()]
+
+
 def test_a_401_later_means_that_the_login_is_over() -> None:
     assert BitmexAccountStream().receive('{"status":401,"error":"This key is disabled."}') == [
         LoginLost("This key is disabled.")
