@@ -83,13 +83,15 @@ class PrivateConnection(Socket):
         self._watched[channel] = account
         self._sequence[channel] = 0
         if channel == "balances":
-            self.done(method, {"channel": channel, "snapshot": True}, number)
-            self._tell(channel, "snapshot", self._balance_snapshot(account))
+            wanted, rows = bool(params.get("snapshot", True)), self._balance_snapshot(account)
+            self.done(method, {"channel": channel, "snapshot": wanted}, number)
+            if wanted:
+                self._tell(channel, "snapshot", rows)
             return
         orders, trades = bool(params.get("snap_orders", True)), bool(params.get("snap_trades", False))
         told = {"channel": channel, "maxratecount": 125, "snap_orders": orders, "snap_trades": trades, "snapshot": True}
         self.done(method, told, number)
-        rows: list[Any] = []
+        rows = []
         if trades:
             rows += [self._snapshot_trade(account, fill) for fill in self.hub.exchange.fills(account, limit=50)[::-1]]
         if orders:

@@ -11,6 +11,7 @@ from connectors.kraken.practice_orders import KrakenError, Orders, Wish, number
 from connectors.kraken.practice_pairs import size
 from connectors.kraken.practice_socket import Hub
 from connectors.practice.exchange import Exchange
+from connectors.practice.terms import Order
 
 TOKEN_LIFE = 900
 # What is not played here, with the values that ask for nothing: margin, and orders that start later.
@@ -77,7 +78,7 @@ class PrivateRest:
             self.exchange.open_orders(account) if not group else self.orders.grouped(account, _whole(group, "userref"))
         )
         found = [row for row in found if not wanted or row.client_id == wanted]
-        return {"open": {self.orders.txid(row.id): self.orders.order_row(row) for row in found}}
+        return {"open": {self.orders.txid(row.id): self._row(account, row, params) for row in found}}
 
     def _closed_orders(self, account: str, params: Params) -> Any:
         found = self.exchange.closed_orders(account, limit=10_000)
@@ -86,7 +87,7 @@ class PrivateRest:
         offset = int(params.get("ofs") or 0)
         page = found[offset : offset + 50]
         return {
-            "closed": {self.orders.txid(row.id): self.orders.order_row(row) for row in page},
+            "closed": {self.orders.txid(row.id): self._row(account, row, params) for row in page},
             "count": len(found),
         }
 
@@ -96,13 +97,16 @@ class PrivateRest:
             raise KrakenError("EGeneral:Invalid arguments:txid")
         found = {}
         for name in names:
-            order = self.orders.find(account, txid=name)
-            row = self.orders.order_row(order)
-            if params.get("trades") == "true" and order.filled:
-                fills = self.exchange.fills(account, order.key, order_id=order.id)
-                row["trades"] = [self.orders.trade_id(fill) for fill in fills]
-            found[name] = row
+            found[name] = self._row(account, self.orders.find(account, txid=name), params)
         return found
+
+    def _row(self, account: str, order: Order, params: Params) -> Any:
+        """`trades`: with the ids of its executions."""
+        row = self.orders.order_row(order)
+        if str(params.get("trades", "")).lower() == "true" and order.filled:
+            fills = self.exchange.fills(account, order.key, order_id=order.id)
+            row["trades"] = [self.orders.trade_id(fill) for fill in fills]
+        return row
 
     def _trades_history(self, account: str, params: Params) -> Any:
         start, end = float(params.get("start") or 0), float(params.get("end") or 2**40)

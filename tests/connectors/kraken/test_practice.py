@@ -110,6 +110,14 @@ def test_a_channel_that_was_left_and_taken_again_tells_everything_once(client: C
     assert [row["exec_type"] for row in told] == ["pending_new", "new"]
 
 
+def test_balances_come_without_an_image_where_none_is_wanted(client: Client) -> None:
+    (answer,) = client.ask("subscribe", channel="balances", snapshot=False)
+    assert answer["result"] == {"channel": "balances", "snapshot": False}
+    client.practice.exchange.deposit("trader", "USD", Decimal(5))
+    (news,) = client.said(client.socket)
+    assert (news["type"], news["sequence"], news["data"][0]["amount"]) == ("update", 1, 5)
+
+
 def test_listening_to_instruments_alone_keeps_the_heart_beating_and_tells_modes(client: Client) -> None:
     socket = client.connect("ws")
     answer, image = client.say(socket, "subscribe", channel="instrument")
@@ -215,7 +223,8 @@ def test_a_new_price_takes_unless_it_is_told_again_that_it_must_not(client: Clie
     assert client.private("AmendOrder", txid=txid, order_qty="0.002")["error"] == []
     assert [row["oflags"] for row in client.open_orders()] == ["post,fciq"]
     assert client.private("AmendOrder", **told)["error"] == []
-    assert client.private("QueryOrders", txid=txid)["result"][txid]["status"] == "closed"
+    (done,) = client.private("ClosedOrders", trades="true")["result"]["closed"].values()
+    assert (done["status"], done["trades"]) == ("closed", list(client.private("TradesHistory")["result"]["trades"]))
 
 
 def test_an_edited_order_has_a_new_id_and_a_refused_edit_leaves_the_old_one(client: Client) -> None:
