@@ -36,6 +36,7 @@ from connectors.errors import (
     Unintelligible,
     VenueError,
     VenueUnavailable,
+    WouldTake,
     WouldTrigger,
 )
 
@@ -90,6 +91,7 @@ _BY_TEXT: tuple[tuple[str, type[VenueError]], ...] = (
     ("insufficient", InsufficientFunds),
     ("duplicate clordid", DuplicateOrder),
     ("invalid stoppx", WouldTrigger),
+    ("participatedonotinitiate", WouldTake),
     ("invalid price", BadPrice),
     ("price must be", BadPrice),
     ("orderqty", BadSize),

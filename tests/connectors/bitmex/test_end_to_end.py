@@ -21,6 +21,7 @@ from connectors.errors import (
     OutcomeUnknown,
     RateLimited,
     VenueUnavailable,
+    WouldTake,
     WouldTrigger,
 )
 from connectors.model import (
@@ -144,6 +145,13 @@ async def test_a_post_only_order_that_would_take_ends_as_rejected_on_both_ways(b
         lambda: next((o for o in bench.ear.orders if o.status is OrderStatus.REJECTED), None), "the event"
     )
     assert told.end_reason is EndReason.POST_ONLY
+
+
+async def test_a_post_only_order_that_would_take_by_its_new_price_stays_and_says_why(bench: BitMex) -> None:
+    placed = await bench.place(post_only=True, price=D(50_000))
+    with pytest.raises(WouldTake):
+        await bench.session.amend(OrderRef(instrument=bench.inverse, venue_id=placed.venue_id), price=D(90_000))
+    assert bench.theirs(placed).price == D(50_000)
 
 
 async def test_what_is_left_of_an_ioc_order_is_expired_not_cancelled(bench: BitMex) -> None:
