@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from connectors.binance import rows
+from connectors.binance import bodies, rows
 from connectors.binance.calls import ask, get, named, signed
 from connectors.binance.signing import read_json
 from connectors.contract import Answer, Call, Cost, Effect, Flow, Found, Page, Role, Search, Trading, once
@@ -57,6 +57,10 @@ class SpotTrading(Trading):
         self.venue = venue
         self.family = family
         self._book_depth = book_depth
+
+    def read_alone(self, path: str, query: Mapping[str, str], answer: Answer) -> Any:
+        """Bodies that only other clients ask for."""
+        return bodies.read(path, query, answer, KINDS)
 
     # public
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from connectors.binance import rows
+from connectors.binance import bodies, rows
 from connectors.binance.calls import ask, get, named, signed
 from connectors.binance.signing import read_json
 from connectors.binance.usdm_rows import FAMILY, KINDS, algo_row, balance_row, instrument_row, position
@@ -37,6 +37,10 @@ _ORDER_COSTS = (Cost("ORDERS_10S", 1), Cost("ORDERS_1M", 1))
 
 class UsdmTrading(Trading):
     """Operations of USD-M futures. Fact `dual`: the account is in hedge mode, each order names its position side."""
+
+    def read_alone(self, path: str, query: Mapping[str, str], answer: Answer) -> Any:
+        """Bodies that only other clients ask for, and positions side by side."""
+        return bodies.read(path, query, answer, KINDS)
 
     # public
 
@@ -223,8 +227,13 @@ class UsdmTrading(Trading):
         became = str(row.get("actualOrderId") or "")
         if became and became != "0":
             ref = OrderRef(instrument=order.instrument, venue_id=became)
-            child: OrderUpdate = yield from self.order(ref, facts)
-            child.venue_id, child.client_id, child.algo = update.venue_id, update.client_id, True
+            try:
+                child: OrderUpdate = yield from self.order(ref, facts)
+            except OrderNotFound:
+                return update  # it is not listed yet, or no more
+            child.client_id = (
+                update.client_id
+            )  # under the venue's id for it: by the other it can't be cancelled any more
             return child
         return update
 

@@ -315,3 +315,48 @@ def test_an_amended_order_is_read_by_its_path(market: str, data: Any) -> None:
     assert (event["kind"], event["id"], event["client_id"]) == ("order", str(row["orderId"]), row["clientOrderId"])
     assert (event["price"], event["amount"]) == (Decimal(row["price"]), Decimal(row.get("qty") or row["origQty"]))
     assert event["side"] == row["side"].lower()
+
+
+# Kinds whose address only other clients ask: where their bodies come from.
+ELSEWHERE = {
+    "rest.agg_trades": "/api/v3/aggTrades?symbol=BTCUSDT",
+    "rest.book_ticker": "/api/v3/ticker/bookTicker",
+    "rest.cancel_replace.ok": "POST /api/v3/order/cancelReplace",
+    "rest.trades": "/fapi/v1/trades?symbol=BTCUSDT",
+    "rest.mark_price": "/fapi/v1/premiumIndex",
+    "rest.funding": "/fapi/v1/fundingRate",
+    "rest.balances": "/fapi/v3/balance",
+    "rest.place_batch": "POST /fapi/v1/batchOrders",
+    "rest.cancel_batch": "DELETE /fapi/v1/batchOrders",
+}
+
+
+@have
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_bodies_that_only_other_clients_ask_for_are_decoded(kind: str) -> None:
+    path = ELSEWHERE[kind]
+    market = "spot" if "/api/v3" in path else "perp"
+    (data,) = [sample.values[1] for sample in samples(kind) if sample.values[0] == market][:1]
+    events = decode_body([load(VENUE).family("spot" if market == "spot" else "usdm")], path, json.dumps(data))
+    names = {"rest.agg_trades": "trade", "rest.trades": "trade", "rest.balances": "balance"}
+    expected = names.get(kind) or ("order" if "batch" in kind or "replace" in kind else "ticker")
+    rows = (
+        data
+        if isinstance(data, list)
+        else [data["cancelResponse"], data["newOrderResponse"]]
+        if "replace" in kind
+        else [data]
+    )
+    rows = [row for row in rows if "orderId" in row or "code" not in row]
+    assert [event["kind"] for event in events] == [expected] * len(rows)
+    for event, row in zip(events, rows, strict=True):
+        told = {str(value) for value in event.values()}
+        for name in ("orderId", "a", "id"):
+            assert name not in row or str(row[name]) in told
+
+
+@have
+@pytest.mark.parametrize(("market", "data"), samples("ws.api.open_orders"))
+def test_orders_that_an_answer_lists_are_read_alone(market: str, data: Any) -> None:
+    events = private(market).read_alone(json.dumps(data))
+    assert [event.venue_id for event in events] == [str(row["orderId"]) for row in data["result"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from connectors.binance import rows
 from connectors.binance.spot import KINDS
 from connectors.catalogue import load
 from connectors.contract import Answer, Call, LoginLost
-from connectors.model import EndReason, Fill, InstrumentStatus, OrderStatus, OrderUpdate, Position, Ticker
+from connectors.errors import VenueError
+from connectors.model import EndReason, Fill, InstrumentStatus, OrderRef, OrderStatus, OrderUpdate, Position, Ticker
+from connectors.tools import instrument_for
 
 VENUE = load("binance")
 SPOT, USDM = VENUE.family("spot"), VENUE.family("usdm")
@@ -77,6 +80,42 @@ def test_a_conditional_order_that_is_finished_ends_as_what_it_became(
     quantity: str, filled: str, status: OrderStatus
 ) -> None:
     assert finished(quantity, filled).status is status
+
+
+ALGO = {"algoId": 7, "clientAlgoId": "mine", "symbol": "BTCUSDT", "side": "BUY", "orderType": "STOP", "quantity": "1"}
+
+
+def asked(*answers: tuple[int, Any]) -> OrderUpdate:
+    """What is told of a conditional order that is asked for."""
+    ref = OrderRef(instrument=instrument_for({"symbol": "BTC-USDT"}, USDM, VENUE), venue_id="7", algo=True)
+    flow = USDM.trading.order(ref, {})
+    step = next(flow)
+    for status, body in answers:
+        assert isinstance(step, Call)
+        try:
+            value = step.read(Answer(status, json.dumps(body).encode(), {}))
+        except VenueError as error:
+            resume = partial(flow.throw, error)
+        else:
+            resume = partial(flow.send, value)
+        try:
+            step = resume()
+        except StopIteration as end:
+            return end.value
+    raise AssertionError(f"it asks for more: {step}")
+
+
+def test_a_triggered_order_is_told_under_the_id_by_which_it_can_be_cancelled() -> None:
+    algo = {**ALGO, "algoStatus": "TRIGGERED", "actualOrderId": "99"}
+    child = {"symbol": "BTCUSDT", "orderId": 99, "clientOrderId": "other", "status": "NEW", "type": "LIMIT"}
+    found = asked((200, algo), (200, child))
+    assert (found.venue_id, found.client_id, found.algo, found.status) == ("99", "mine", False, OrderStatus.OPEN)
+
+
+def test_a_triggered_order_that_is_not_listed_is_told_as_far_as_it_is_known() -> None:
+    algo = {**ALGO, "algoStatus": "TRIGGERED", "actualOrderId": "99"}
+    found = asked((200, algo), (400, {"code": -2013, "msg": "Order does not exist."}))
+    assert (found.venue_id, found.client_id, found.algo, found.status) == ("7", "mine", True, OrderStatus.OPEN)
 
 
 # why an order ended
