@@ -548,6 +548,15 @@ def _lone_fills(found: Mapping[str, Any]) -> list[Fill]:
     return [rows.fill(txid, row, lone_wire(row["pair"])) for txid, row in found.items()]
 
 
+def _lone_bundle(found: Sequence[Mapping[str, Any]]) -> list[OrderUpdate]:
+    """What was refused of it has no name."""
+    return [OrderUpdate(wire="", venue_id=row["txid"], status=OrderStatus.PENDING) for row in found if "txid" in row]
+
+
+def _lone_totals(found: Mapping[str, Any]) -> list[Balance]:
+    return [Balance(asset=Names().asset(name), family="spot", total=rows.money(total)) for name, total in found.items()]
+
+
 def _lone_pair(result: Mapping[str, Any]) -> str:
     return next(lone_wire(name) for name in result if name != "last")
 
@@ -558,6 +567,9 @@ _LONE: Mapping[str, Callable[[Any, Mapping[str, str]], Any]] = {
     "OHLC": _lone_candles,
     "Ticker": lambda result, query: [rows.ticker(lone_wire(name), row) for name, row in result.items()],
     "AddOrder": lambda result, query: None if "txid" in result else [],  # an order that was checked only
+    "AddOrderBatch": lambda result, query: _lone_bundle(result["orders"]),
+    "SystemStatus": lambda result, query: [],
+    "Balance": lambda result, query: _lone_totals(result),
     "OpenOrders": lambda result, query: _lone_orders(result["open"]),
     "ClosedOrders": lambda result, query: _lone_orders(result["closed"]),
     "QueryOrders": lambda result, query: _lone_orders(result),

@@ -415,6 +415,9 @@ QUOTES = {
         ("/0/private/BalanceEx", {"ZUSD": {"balance": 1, "hold_trade": 0.5}}, {"kind": "balance", "asset": "USD", "held": 0.5}),
         ("/0/private/BalanceEx", {"XTZ": {"balance": "1"}}, {"kind": "balance", "asset": "XTZ"}),
         ("/0/private/AddOrder", {"descr": {"order": "buy"}}, {"kind": "control"}),
+        ("/0/private/AddOrderBatch", {"orders": [{"txid": "O1"}, {"error": "EOrder:x"}]}, {"kind": "order", "id": "O1"}),
+        ("/0/private/Balance", {"XXDG": "5.5"}, {"kind": "balance", "asset": "DOGE", "total": 5.5}),
+        ("/0/public/SystemStatus", {"status": "online"}, {"kind": "control"}),
         ("/0/public/Depth", DEEP, {"kind": "book_snapshot", "symbol": "DOGE-USD", "bids": [[0.1, 2.0]], "depth": None}),
         ("/0/public/Ticker", QUOTES, {"kind": "ticker", "symbol": "BTC-USD", "bid": 2.0, "ask": 3.0}),
         (
