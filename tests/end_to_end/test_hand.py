@@ -14,7 +14,7 @@ from qasync import QEventLoop
 from app.orders import OrderState
 from app.settings import Settings
 from app.terminal import Terminal
-from connectors.model import Side
+from connectors.model import Instrument, Side
 from tests.end_to_end.stage import ladder_point, nothing_runs, play, ready, stand_still
 from tests.waiting import until
 from ui.panels.ladder import Ladder
@@ -149,3 +149,40 @@ def test_settings_that_name_what_there_is_not_start_with_what_there_is(
         assert all(size > 0 for size in window.ladder.sizes)
 
     play(loop, tmp_path, monkeypatch, scenario, settings=settings)
+
+
+def test_the_ticket_says_in_what_the_amount_is_and_changes_no_leverage_unasked(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given a contract whose leverage was not told, then it is not shown as any, and leaving the field sends nothing."""
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        asked: list[int] = []
+        told: list[str] = []
+        terminal.desk.message.connect(lambda notice: told.append(notice.text))
+
+        async def set_leverage(instrument: Instrument, leverage: int) -> None:
+            asked.append(leverage)
+
+        assert account.session is not None
+        monkeypatch.setattr(account.session, "set_leverage", set_leverage)
+        window.show_instrument("binance:perp:BTC-USDT", "practice")
+        ticket = window.ticket
+        feed = window.feed
+        assert feed is not None
+        account._leverages.clear()
+        ticket.refresh()
+        assert (ticket.leverage.value(), ticket.leverage.text()) == (0, "Leverage ?")
+        ticket.leverage.editingFinished.emit()
+        assert ticket.amount.unit.text() == "BTC"
+        ticket.unit_asked.emit("quote")
+        assert ticket.amount.unit.text() == "USDT"
+        ticket.leverage.setValue(7)
+        ticket.leverage.editingFinished.emit()
+        await until(lambda: account.leverage(feed.instrument) == 7, "the leverage that was chosen")
+        ticket.leverage.editingFinished.emit()
+        await until(lambda: "Leverage of BTC-USDT is 7×." in told, "the news of it")
+        assert asked == [7]
+
+    play(loop, tmp_path, monkeypatch, scenario)

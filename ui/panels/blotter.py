@@ -127,12 +127,12 @@ ORDER_COLUMNS = (
         "State",
         state_words,
         "state",
-        140,
+        168,
         sort=lambda o: o.state.value,
         colour=_state_colour,
         extra=lambda o: STATE_SHAPES[o.state],
     ),
-    Column("Type", _kind, "text", 136),
+    Column("Type", _kind, "text", 186),
     Column(
         "Price", lambda o: figure(o.price, o.instrument.price_digits), "number", 84, sort=lambda o: float(o.price or 0)
     ),

@@ -126,9 +126,7 @@ class Ticket(TicketForm):
         self.post_only.setVisible(able.post_only)
         if instrument.max_leverage is not None:
             self.leverage.setMaximum(max(1, int(instrument.max_leverage)))
-        known = feed.account.leverage(instrument)
-        if known is not None:
-            self.leverage.setValue(int(known))
+        self.leverage.setValue(int(feed.account.leverage(instrument) or 0))
         self.price.step = self.trigger.step = instrument.tick
         self.price.digits = self.trigger.digits = instrument.price_digits
         self.amount.step = instrument.size.step or Decimal(1)
@@ -140,7 +138,6 @@ class Ticket(TicketForm):
         buttons[1].setText(instrument.quote)
         buttons[0].setVisible(True)
         buttons[1].setVisible(instrument.unit is Unit.BASE)
-        self.amount.unit.setText(size_unit(instrument) if instrument.unit is Unit.BASE else "")
         self._set_unit("base")
         self.price.set(None)
         self.trigger.set(None)
@@ -241,6 +238,8 @@ class Ticket(TicketForm):
         if feed is None or draft is None:
             return
         self._show_fields()
+        if not self.leverage.hasFocus():
+            self.leverage.setValue(int(feed.account.leverage(feed.instrument) or 0))
         self._show_quotes(feed)
         self._problems = self.desk.check(draft)
         self._show_problems()
@@ -392,6 +391,8 @@ class Ticket(TicketForm):
         if self.feed is not None:
             instrument = self.feed.instrument
             self.amount.step = instrument.size.step if name == "base" else Decimal(10)
+            own = size_unit(instrument) if instrument.unit is Unit.BASE else ""
+            self.amount.unit.setText(own if name == "base" else instrument.quote)
         self.refresh()
 
     def _worth(self) -> Decimal | None:
@@ -424,7 +425,9 @@ class Ticket(TicketForm):
         elif price:
             spot = instrument.market is Market.SPOT
             money = available.get(instrument.quote if spot else instrument.settle, Decimal(0))
-            leverage = Decimal(self.leverage.value()) if not spot and self.leverage.isVisibleTo(self) else Decimal(1)
+            leverage = (
+                Decimal(max(1, self.leverage.value())) if not spot and self.leverage.isVisibleTo(self) else Decimal(1)
+            )
             each = instrument.notional(price, Decimal(1))  # what one unit costs, in what it is paid with
             most = money * leverage / each if each else Decimal(0)
         else:
@@ -434,15 +437,21 @@ class Ticket(TicketForm):
         self.refresh()
 
     def _set_leverage(self) -> None:
-        feed = self.feed
+        """Only another one than the account has: who leaves the field as it was changes nothing."""
+        feed, wanted = self.feed, self.leverage.value()
         if feed is None or not self.leverage.isVisible() or feed.account.session is None:
+            return
+        if wanted in (0, feed.account.leverage(feed.instrument)):
             return
 
         async def change() -> None:
+            symbol = feed.instrument.symbol
             try:
-                await feed.account.set_leverage(feed.instrument, self.leverage.value())
-                self.words.setText(f"Leverage is {self.leverage.value()}×.")
+                await feed.account.set_leverage(feed.instrument, wanted)
+                self.desk.tell("info", f"Leverage of {symbol} is {wanted}×.")
             except VenueError as error:
-                self.words.setText(f"Leverage was not changed: {error}")
+                self.desk.tell("warn", f"Leverage of {symbol} was not changed: {error}")
+                if self.feed is feed:
+                    self.leverage.setValue(int(feed.account.leverage(feed.instrument) or 0))
 
         self.desk.run(change(), "leverage")

@@ -177,9 +177,10 @@ class TicketForm(Panel):
         for box in (self.post_only, self.reduce_only):
             box.toggled.connect(lambda _: self.edited.emit())
         self.leverage = QSpinBox()
-        self.leverage.setRange(1, 125)
-        self.leverage.setValue(10)
+        self.leverage.setRange(0, 125)
+        self.leverage.setSpecialValueText("Leverage ?")  # not told by the venue, and none was chosen here
         self.leverage.setSuffix("×")
+        self.leverage.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self.leverage.setAccessibleName("Leverage")
         rows = QVBoxLayout()
         rows.setSpacing(8)

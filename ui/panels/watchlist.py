@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from app.terminal import Terminal
 
 ROW = 36
+WIDE = 184  # from here on there is room for the lines of nearly all names; below, a few alone would look like a signal
 AT_ONCE = 4  # rows painted in a frame
 
 
@@ -235,7 +236,7 @@ class Watchlist(Painted):
         )
         left = 20 + max(theme.metrics("body.bold").horizontalAdvance(instrument.symbol), place)
         free = right - metrics.horizontalAdvance(figure(price, instrument.price_digits)) - 10 - left
-        if free >= 24:  # a line only where it hides no figure
+        if free >= 24 and width >= WIDE:  # a line only where it hides no figure
             wide = min(free, 56)
             start = min(max(left, width * 0.42), left + free - wide)  # in one column, as far as names allow
             self._draw_course(painter, QRectF(start, y + 8, wide, ROW - 16), row, change)
