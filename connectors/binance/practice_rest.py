@@ -289,6 +289,15 @@ class Rest(ABC):
         trigger = params.get("stopPrice") or params.get("triggerPrice")
         if kind.has_price and fields["price"] is None:
             raise ApiError(-1102, "Mandatory parameter 'price' was not sent, was empty/null, or malformed.")
+        surplus = {
+            "price": fields["price"] is not None and not kind.has_price,
+            "quoteOrderQty": fields["quote_amount"] is not None and kind is not OrderKind.MARKET,
+            "stopPrice": bool(trigger) and not kind.has_trigger,
+        }
+        for source in (source for source, sent in surplus.items() if sent):
+            raise ApiError(-1106, f"Parameter '{source}' sent when not required.")
+        if fields["amount"] is not None and fields["quote_amount"] is not None:
+            raise ApiError(-1128, "Combination of optional parameters invalid.")
         if fields["amount"] is None and fields["quote_amount"] is None:
             raise ApiError(-1102, "Mandatory parameter 'quantity' was not sent, was empty/null, or malformed.")
         if kind.has_trigger and not trigger:

@@ -105,19 +105,20 @@ def balance_row(row: Any) -> Balance:
 
 
 def position(rows: Sequence[Any], config: Any) -> Position:
-    """A contract's position. In hedge mode its long and its short side have a row each: what is at stake is the difference, and
-    no one price is its entry.
+    """A contract's position. In hedge mode its long and its short side have a row each: what is at stake is the difference, whose
+    entry is the price from which on it gains what both gain.
     """
-    parts = [position_row(row, config) for row in rows]
+    parts = sorted((position_row(row, config) for row in rows), key=lambda part: abs(part.size), reverse=True)
     if len(parts) == 1:
         return parts[0]
+    size = sum((part.size for part in parts), ZERO)
+    paid = sum((part.size * (part.entry or ZERO) for part in parts), ZERO)
     return structs.replace(
-        parts[0],
-        size=sum((part.size for part in parts), ZERO),
-        entry=None,
+        parts[0],  # the greater side says where it is liquidated
+        size=size,
+        entry=paid / size if size else None,
         unrealised=sum((part.unrealised or ZERO for part in parts), ZERO),
         margin=sum((part.margin or ZERO for part in parts), ZERO),
-        liquidation=None,
     )
 
 

@@ -120,6 +120,10 @@ def test_a_fill_or_kill_order_that_cannot_fill_expires(asker: Asker) -> None:
         ({"price": "1000001"}, -1013),
         ({"price": "1e3"}, -1100),
         ({"newClientOrderId": "not this"}, -1100),
+        ({"stopPrice": "48000"}, -1106),
+        ({"quoteOrderQty": "100"}, -1106),
+        ({"type": "MARKET", "timeInForce": ""}, -1106),
+        ({"type": "MARKET", "timeInForce": "", "price": "", "quoteOrderQty": "100"}, -1128),
     ],
 )
 def test_an_order_that_spot_does_not_know_is_refused(asker: Asker, fields: dict[str, str], code: int) -> None:

@@ -152,19 +152,21 @@ def test_the_venue_says_why_an_order_expired(number: str, reason: EndReason) -> 
 # hedge mode
 
 
-def side(position: str, amount: str, profit: str) -> dict[str, Any]:
-    row = {"symbol": "BTCUSDT", "positionSide": position, "positionAmt": amount, "entryPrice": "50000"}
+def side(position: str, amount: str, entry: str, profit: str) -> dict[str, Any]:
+    row = {"symbol": "BTCUSDT", "positionSide": position, "positionAmt": amount, "entryPrice": entry}
     return {**row, "markPrice": "51000", "unRealizedProfit": profit, "liquidationPrice": "0", "initialMargin": "10"}
 
 
 def test_both_sides_of_a_hedged_position_are_told_as_their_difference() -> None:
     config = [{"symbol": "BTCUSDT", "marginType": "CROSSED", "leverage": 20}]
-    listed = [side("LONG", "0.5", "500"), side("SHORT", "-0.2", "-200")]
+    listed = [side("SHORT", "-0.2", "50500", "-100"), side("LONG", "0.5", "50000", "500")]
     (found,) = answered(USDM.trading.positions({"dual": True}), listed, config)
     assert isinstance(found, Position)
-    assert (found.size, found.unrealised, found.margin) == (Decimal("0.3"), Decimal(300), Decimal(20))
-    assert (found.entry, found.leverage, found.isolated) == (None, Decimal(20), False)
-    (alone,) = answered(USDM.trading.positions({"dual": True}), listed[:1], config)
+    assert (found.size, found.unrealised, found.margin) == (Decimal("0.3"), Decimal(400), Decimal(20))
+    assert found.entry is not None
+    assert found.size * (Decimal(51000) - found.entry) == pytest.approx(Decimal(400))
+    assert (found.leverage, found.isolated) == (Decimal(20), False)
+    (alone,) = answered(USDM.trading.positions({"dual": True}), listed[1:], config)
     assert (alone.size, alone.entry) == (Decimal("0.5"), Decimal(50000))
 
 
