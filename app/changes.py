@@ -1,12 +1,14 @@
 """Changing an order: natively where the venue can, else by cancelling and placing the rest anew.
 
 Never more is in the market than was asked for: a new leg is sent only after the venue has proven the end of the one before and
-what it had filled. What gets no verdict is asked for, what is stopped in between leaves less and never more.
+what it had filled. What gets no verdict is asked for, what is stopped in between leaves less and never more. The guard looks at
+a new leg when it leaves, too: the end of the old one may have taken long, and the market is elsewhere by then.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ import msgspec
 from msgspec import UNSET
 
 from app.blotter import Blotter, now_ms, order_name
+from app.guard import Problem
 from app.inquiry import ASK_EVERY, Inquiry, session_of, update_matches
 from app.journal import JournalUnavailable
 from app.kill import Kill
@@ -32,24 +35,34 @@ from connectors.model import ZERO, OrderRequest, OrderStatus
 
 if TYPE_CHECKING:
     from app.accounts import Account
+    from app.markets import Markets
 
 _log = logging.getLogger(__name__)
 
+PROVEN_WITHIN = 10.0  # seconds that a new leg waits for a connection, its comparison and a proven book
+
 
 class Changes:
-    """`send` places a request that is written down, and goes on until its outcome is known."""
+    """`send` places a request that is written down, and goes on until its outcome is known.
+
+    `guard` says why an order may not be brought to the terms of a draft.
+    """
 
     def __init__(
         self,
         blotter: Blotter,
         inquiry: Inquiry,
         killing: Kill,
+        markets: Markets,
         send: Callable[[Order, Account, OrderRequest], Awaitable[None]],
+        guard: Callable[[Order, Draft], list[Problem]],
     ) -> None:
         self._blotter = blotter
         self._inquiry = inquiry
         self._killing = killing
+        self._markets = markets
         self._send = send
+        self._guard = guard
 
     async def change(self, order: Order, target: Draft, account: Account) -> None:
         """Bring a working order to the terms of `target`, and go on until it is known what became of that."""
@@ -70,7 +83,12 @@ class Changes:
         lowers = target.price == order.price and target.amount is not None and order.amount is not None
         lowers = lowers and target.amount < order.amount
         if able is Amend.NONE or (able is Amend.REDUCE_ONLY and not lowers) or order.kind.has_trigger:
-            await self._replace(order, target, account)
+            feed = self._markets.open(order.instrument.key, account.environment)  # the new leg needs its book
+            try:
+                await self._replace(order, target, account)
+            finally:
+                if feed is not None:
+                    self._markets.close(feed)
             return
         try:
             fresh = _fresh_id(account, order)
@@ -132,7 +150,24 @@ class Changes:
             )
             self._blotter.not_replaced(order, f"Cancelled for a change; nothing was placed anew: {why}.")
             return
+        refused = await self._refusal(order, target)
+        if order.is_final:
+            return
+        if refused:
+            self._blotter.not_replaced(order, f"Cancelled for a change; nothing was placed anew: {refused}")
+            self._blotter.tell("warn", f"{order_name(order)}: {order.text}", order)
+            return
         await self._next_leg(order, msgspec.structs.replace(target, amount=rest), account, filled)
+
+    async def _refusal(self, order: Order, target: Draft) -> str:
+        """What the guard says of the new leg now; what may be only a moment's, it is given the time for."""
+        deadline = time.monotonic() + PROVEN_WITHIN
+        while True:
+            problems = [problem for problem in self._guard(order, target) if problem.rule != "rate"]
+            passing = any(problem.rule in ("account", "book") for problem in problems)
+            if not passing or order.cancel_wanted or time.monotonic() > deadline:
+                return "; ".join(f"{problem.rule}: {problem.text}" for problem in problems)
+            await self._blotter.next_change(order, 0.25)
 
     async def _end_leg(self, order: Order, account: Account) -> Decimal | None:
         """Cancel the order at the venue and learn how much of it had filled, proven by the venue after its end.

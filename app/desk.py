@@ -88,12 +88,11 @@ class Desk(QObject):
     def __init__(self, accounts: Accounts, markets: Markets, journal: Journal, settings: Settings) -> None:
         super().__init__()
         self._accounts = accounts
-        self._markets = markets
         self._settings = settings
         self._blotter = Blotter(accounts, journal)
         self._inquiry = Inquiry(accounts, self._blotter)
         self.killing = Kill(accounts, self._blotter, self._inquiry)
-        self._changes = Changes(self._blotter, self._inquiry, self.killing, self._place)
+        self._changes = Changes(self._blotter, self._inquiry, self.killing, markets, self._place, self._change_problems)
         self._dead_man = DeadMan(self._blotter, self._inquiry, settings)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cancelling: set[str] = set()
@@ -309,12 +308,7 @@ class Desk(QObject):
             post_only=order.post_only,
             reduce_only=order.reduce_only,
         )
-        # the funds that the order itself holds are free for its successor, so funds are left to the venue
-        problems = [
-            problem
-            for problem in check(target, self._situation(target, instead_of=order))
-            if problem.rule not in ("funds", "armed")
-        ]
+        problems = self._change_problems(order, target)
         if problems:
             raise GuardRefused(problems)
         self._blotter.happen(order, Event.AMEND_ASKED)
@@ -489,6 +483,14 @@ class Desk(QObject):
             await self._inquiry.became(order, account)
 
     # -----------------------------------------------------------------------------------------------------------------
+
+    def _change_problems(self, order: Order, target: Draft) -> list[Problem]:
+        """Why `order` may not be brought to these terms, its amount the whole of it.
+
+        The funds that it holds itself are free for its successor, so funds are left to the venue.
+        """
+        problems = check(target, self._situation(target, instead_of=order))
+        return [problem for problem in problems if problem.rule not in ("funds", "armed")]
 
     def _situation(self, draft: Draft, *, click: bool = False, instead_of: Order | None = None) -> Situation:
         """The moment of a draft. `instead_of`: the order whose place it takes, which then counts no more."""

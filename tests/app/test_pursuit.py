@@ -241,3 +241,55 @@ async def test_an_execution_that_is_told_late_sends_no_new_leg_for_what_it_took(
         assert order.filled == Decimal(late)
         assert len(all_orders(server)) == 1
         assert server.exchange.open_orders(ACCOUNT) == []
+
+
+async def test_a_new_leg_does_not_leave_when_the_market_is_elsewhere_by_then(tmp_path: Path) -> None:
+    """given a change whose cancel takes long, when its price is beyond the collar at the end, then nothing is placed anew."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place(price="49000"))
+        server.faults.hold = b"orderId"
+        scene.desk.amend(order.id, price=Decimal(62700))
+        await until(lambda: server.faults.held, "the cancel at the door")
+        server.exchange.cancel_all("maker")
+        for side, price in ((Side.BUY, 49_990), (Side.SELL, 50_010)):
+            terms = NewOrder(key="spot:BTC-USDT", side=side, price=Decimal(price), amount=Decimal("0.5"))
+            server.exchange.place("maker", terms)
+        sync = scene.account.sync(order.instrument)
+        assert sync is not None
+        await until(lambda: sync.live and (sync.book.best_ask or (0,))[0] == 50_010, "the market where it is now")
+        server.faults.hold = b""
+        await until(lambda: order.is_final, "its end")
+        assert order.state is OrderState.CANCELLED
+        assert "nothing was placed anew: collar" in order.text
+        assert len(all_orders(server)) == 1
+
+
+@pytest.mark.parametrize("proven", [True, False])
+async def test_a_new_leg_waits_for_a_proven_book_and_does_not_leave_without_one(
+    tmp_path: Path, proven: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given a change of an order whose market nobody looks at any more, then its book is heard on for the new leg's sake."""
+    async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
+        await scene.ready(SPOT)
+        order = await scene.works(scene.place())
+        server.faults.hold = b"orderId"
+        scene.desk.amend(order.id, price=Decimal(62001))
+        await until(lambda: server.faults.held, "the cancel at the door")
+        feed = scene.terminal.markets.open(SPOT, Environment.PRACTICE)
+        assert feed is not None
+        for _ in range(2):  # this one, and that of the window
+            scene.terminal.markets.close(feed)
+        sync = scene.account.sync(order.instrument)
+        assert sync is not None
+        if not proven:
+            monkeypatch.setattr("app.changes.PROVEN_WITHIN", 0.0)
+            monkeypatch.setattr(type(sync), "live", False)
+        server.faults.hold = b""
+        if proven:
+            await until(lambda: order.price == Decimal(62001) and order.state is OrderState.OPEN, "the change")
+            await until(lambda: scene.account.sync(order.instrument) is None, "the end of looking")
+        else:
+            await until(lambda: order.is_final, "its end")
+            assert "nothing was placed anew: book" in order.text
+        assert len(all_orders(server)) == 1 + proven
