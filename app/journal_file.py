@@ -162,8 +162,10 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     if 0 < version < len(MIGRATIONS):
         kept = path.with_name(f"{path.stem}.v{version}{path.suffix}")
         if not kept.exists():
-            copy = sqlite3.connect(kept)
-            db.backup(copy)
-            copy.close()
+            partial = kept.with_name(kept.name + ".partial")  # a full disk leaves no half of a copy under its name
+            partial.unlink(missing_ok=True)
+            with closing(sqlite3.connect(partial)) as copy:
+                db.backup(copy)
+            partial.replace(kept)
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,34 @@ async def test_each_earlier_schema_is_brought_up_and_a_copy_kept(tmp_path: Path,
     assert copy.execute("PRAGMA user_version").fetchone() == (version,)
     assert copy.execute("SELECT id FROM orders").fetchall() == [("o1",)]
     copy.close()
+
+
+async def test_a_disk_that_is_full_while_an_earlier_schema_is_copied_leaves_no_half_of_a_copy(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    path, copy = tmp_path / "journal.sqlite", tmp_path / "journal.v1.sqlite"
+    db = sqlite3.connect(path)
+    db.executescript(MIGRATIONS[0])
+    db.execute("PRAGMA user_version = 1")
+    for number in range(500):
+        db.execute("INSERT INTO orders VALUES (?, 'toy:practice', 'BTC', 5, 0, ?, 1)", (f"o{number}", "x" * 1000))
+    db.commit()
+    db.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, hard))
+    try:
+        journal = Journal(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not journal.writable
+    assert len(await journal.orders(limit=1000)) == 500
+    journal.close()
+    assert not copy.exists()
+    journal = Journal(path)
+    assert journal.writable, journal.problem
+    journal.close()
+    with closing(sqlite3.connect(copy)) as kept:
+        assert kept.execute("PRAGMA user_version").fetchone() == (1,)
+        assert kept.execute("SELECT count(*) FROM orders").fetchone() == (500,)
 
 
 async def test_a_replacement_is_durable_with_its_terms_or_not_at_all(tmp_path: Path) -> None:
