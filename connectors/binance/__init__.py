@@ -36,6 +36,7 @@ from connectors.contract import (
     Venue,
 )
 from connectors.model import Market, OrderKind
+from connectors.spelling import Spelling, split
 
 _DAY = 24 * 3600.0
 _ALL = frozenset(OrderKind)
@@ -45,6 +46,24 @@ _INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h
 def client_id(stamp: Stamp) -> str:
     """1 to 36 of letters, digits, dash and underscore; ours begin with "fa-"."""
     return f"fa-{stamp.token[:24]}"
+
+
+# What can be bought with; names are joined, so a lone frame is read by them. Longest first where one ends in another.
+_QUOTES = (
+    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDS", "USD1", "EURI", "AEUR", "BIDR", "IDRT", "BKRW", "BVND", "DOGE",
+    "TRY", "EUR", "GBP", "AUD", "BRL", "RUB", "UAH", "NGN", "ZAR", "PLN", "RON", "ARS", "MXN", "COP", "CZK", "JPY",
+    "DAI", "UST", "VAI", "PAX", "BTC", "ETH", "BNB", "XRP", "TRX", "DOT", "SOL", "USD",
+)  # fmt: skip
+
+
+def _pair(wire: str) -> tuple[str, str] | None:
+    """BTCUSDT, or BTCUSDT_251226 for a contract that ends."""
+    name, _, end = wire.partition("_")
+    found = split(name, _QUOTES)
+    return (found[0], f"{found[1]}-{end}") if found and end else found
+
+
+SPELLING = Spelling(wire=lambda base, quote: base + quote.replace("-", "_"), pair=_pair)
 
 
 def _used(headers: Mapping[str, str]) -> Iterable[tuple[str, float]]:
@@ -92,6 +111,7 @@ SPOT = Family(
     },
     # The server pings every 20 s; a quiet private socket sends nothing else, so only lost pings end it.
     pulse={Role.MARKET: Pulse(dead_after=60), Role.ACCOUNT: Pulse(dead_after=_DAY), Role.TRADE: Pulse(dead_after=_DAY)},
+    spelling=SPELLING,
     buckets=(Bucket("REQUEST_WEIGHT", 6000, 60), Bucket("ORDERS", 50, 10, per_key=True)),
     used=_used,
 )
@@ -136,6 +156,7 @@ USDM = Family(
         Role.ACCOUNT: Pulse(dead_after=_DAY),
         Role.TRADE: Pulse(dead_after=_DAY),
     },
+    spelling=SPELLING,
     buckets=(
         Bucket("REQUEST_WEIGHT", 2400, 60),
         Bucket("ORDERS_10S", 300, 10, per_key=True),

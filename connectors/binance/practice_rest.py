@@ -23,6 +23,14 @@ from connectors.practice.terms import Bar, NewOrder, Order, PublicTrade, Refusal
 MAX_PRICE = Decimal(1_000_000)  # of every listing
 
 
+def _limit(params: Mapping[str, str], default: int, most: int) -> int:
+    """How many rows are asked for; above the most it is the most."""
+    limit = int(params.get("limit", default))
+    if limit < 1:
+        raise ApiError(-1130, "Data sent for parameter 'limit' is not valid.")
+    return min(limit, most)
+
+
 class Rest(ABC):
     """What spot and USD-M have in common over HTTP. `number` formats a price or size."""
 
@@ -68,10 +76,10 @@ class Rest(ABC):
     def depth(self, params: Mapping[str, str]) -> Any:
         """GET depth."""
         listing = self.listing(params.get("symbol"))
-        limit = int(params.get("limit", 100 if not self.futures else 500))
+        limit = _limit(params, 100 if not self.futures else 500, 5000)
         if self.futures and limit not in (5, 10, 20, 50, 100, 500, 1000):
             raise ApiError(-4021, f"{limit} is not valid depth limit.")
-        image = self.exchange.book(listing.key, min(limit, 5000))
+        image = self.exchange.book(listing.key, limit)
         body: dict[str, Any] = {"lastUpdateId": self.book_id(image.sequence)}
         if self.futures:
             body |= {"E": self.now_ms, "T": image.time}
@@ -82,7 +90,7 @@ class Rest(ABC):
     def trades(self, params: Mapping[str, str]) -> Any:
         """GET trades."""
         listing = self.listing(params.get("symbol"))
-        found = self.exchange.trades(listing.key, limit=min(int(params.get("limit", 500)), 1000))
+        found = self.exchange.trades(listing.key, limit=_limit(params, 500, 1000))
         return [
             {
                 "id": row.id,
@@ -99,7 +107,7 @@ class Rest(ABC):
     def agg_trades(self, params: Mapping[str, str]) -> Any:
         """GET aggTrades; here each trade is its own aggregate."""
         listing = self.listing(params.get("symbol"))
-        found = self.exchange.trades(listing.key, limit=min(int(params.get("limit", 500)), 1000))
+        found = self.exchange.trades(listing.key, limit=_limit(params, 500, 1000))
         start, end = int(params.get("startTime", 0)), int(params.get("endTime", 2**62))
         return [
             self.agg_row(row) for row in found if start <= row.time <= end and row.id >= int(params.get("fromId", 0))
@@ -130,7 +138,7 @@ class Rest(ABC):
             interval,
             start=int(start) if start else None,
             end=int(end) if end else None,
-            limit=min(int(params.get("limit", 500)), 1500 if self.futures else 1000),
+            limit=_limit(params, 500, 1500 if self.futures else 1000),
         )
         return [
             [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import random
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -338,7 +339,44 @@ def test_listen_keys_are_made_by_socket_too_and_nothing_is_subscribed_there(aske
     assert refused["status"] == 400
 
 
+VALUES = (
+    "", "0", "-1", "1", "x", "1e5", "NaN", "9" * 30, "[]", "{}", "null", "[1]", "BUY", "LIMIT", "MARKET", "STOP", "GTX",
+    "0.01", "50010", "1M", "1s", "CONDITIONAL", "é%", "x" * 40, "ALLOW_FAILURE", "ETHUSDT",
+)  # fmt: skip
+FIELDS = (
+    "symbol", "side", "type", "timeInForce", "quantity", "price", "stopPrice", "triggerPrice", "quoteOrderQty", "orderId",
+    "newClientOrderId", "origClientOrderId", "algoId", "clientAlgoId", "limit", "interval", "startTime", "fromId", "symbols",
+    "leverage", "countdownTime", "batchOrders", "orderIdList", "newQty", "cancelReplaceMode", "cancelOrderId", "recvWindow",
+)  # fmt: skip
+
+
+def test_whatever_is_asked_with_a_good_signature_is_answered(asker: Asker) -> None:
+    asker.practice.limited = False
+    chance = random.Random(7)
+    places = [*asker.practice.spot.routes, *asker.practice.usdm.routes]
+    sockets = {path: asker.socket(path) for path in ("/ws-api/v3", "/ws-fapi/v1")}
+    methods = {"/ws-api/v3": asker.practice.spot.api_methods(), "/ws-fapi/v1": asker.practice.usdm.api_methods()}
+    for _ in range(3000):
+        fields: dict[str, Any] = dict(LIMIT) if chance.random() < 0.6 else {"interval": "1m"}
+        for _ in range(chance.randint(0, 4)):
+            fields[chance.choice(FIELDS)] = chance.choice(VALUES)
+        answer = asker.http(*chance.choice(places), fields)
+        assert answer.status < 500
+        assert isinstance(json.loads(answer.body), dict | list)
+        path = chance.choice(list(sockets))
+        told, _ = asker.over(sockets[path], chance.choice(list(methods[path])), **fields)
+        assert told["id"] == "1"
+        assert ("result" in told) is (told["status"] == 200)
+
+
 # candles
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x"])
+@pytest.mark.parametrize("path", ["/api/v3/klines", "/fapi/v1/klines", "/api/v3/depth", "/api/v3/trades"])
+def test_rows_that_are_none_are_not_asked_for(asker: Asker, path: str, limit: str) -> None:
+    fields = {"symbol": "BTCUSDT", "interval": "1m", "limit": limit}
+    assert asker.http("GET", path, fields, signed=False).status == 400
 
 
 def test_a_bar_that_is_over_is_told_before_the_next_one(asker: Asker) -> None:

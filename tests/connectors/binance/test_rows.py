@@ -185,6 +185,24 @@ def test_one_side_of_a_hedged_position_is_not_taken_for_all_of_it() -> None:
 # the rest
 
 
+@pytest.mark.parametrize(
+    ("wire", "symbol"),
+    [
+        ("BTCUSDT", "BTC-USDT"),
+        ("BTCUSDT_251226", "BTC-USDT-251226"),
+        ("1000PEPEUSDC", "1000PEPE-USDC"),
+        ("TUSDT", "T-USDT"),
+        ("BTCUSD1", "BTC-USD1"),
+        ("ETHMXN", "ETH-MXN"),
+        ("USDTTRY", "USDT-TRY"),
+    ],
+)
+def test_joined_names_are_taken_apart_and_put_together(wire: str, symbol: str) -> None:
+    assert USDM.spelling.symbol(wire) == SPOT.spelling.symbol(wire) == symbol
+    base, _, quote = symbol.partition("-")
+    assert USDM.spelling.wire(base, quote) == wire
+
+
 def test_a_symbol_that_spot_may_not_trade_is_closed() -> None:
     row = {"symbol": "ABCUSDT", "baseAsset": "ABC", "quoteAsset": "USDT", "status": "TRADING", "filters": []}
     for allowed, status in ((True, InstrumentStatus.TRADING), (False, InstrumentStatus.CLOSED)):
