@@ -708,10 +708,10 @@ class Trading(ABC):
 
     @abstractmethod
     def balances(self, facts: Mapping[str, Any]) -> Flow[list[Balance]]:
-        """Everything that is not zero."""
+        """Everything that is not zero: what is not among it is held no more."""
 
     def positions(self, facts: Mapping[str, Any]) -> Flow[list[Position]]:
-        """Open positions; families without margin have none."""
+        """Open positions, every one; families without margin have none."""
         return []
         yield
 
