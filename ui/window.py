@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QCloseEvent, QCursor, QDesktopServices, QGuiApplication, QKeySequence, QShortcut
-from PySide6.QtWidgets import QApplication, QMainWindow, QMenu, QMessageBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QMainWindow, QMenu, QMessageBox, QVBoxLayout, QWidget
 
 from app.accounts import AccountState
 from app.desk import Notice
@@ -34,6 +34,7 @@ from ui.panels.watchlist import Watchlist
 from ui.status_bar import StatusBar
 from ui.theme import THEMES, Theme
 from ui.welcome import Welcome
+from ui.widgets.dialogs import show_beside
 from ui.workspaces import WORKSPACES, Workspaces
 
 if TYPE_CHECKING:
@@ -280,10 +281,11 @@ class Window(QMainWindow):
         self.terminal.desk.run(work(), "kill")
 
     def _escape(self) -> None:
-        """Twice within a second: cancel all orders of the instrument shown. A menu that is open takes it for itself."""
-        popup = QApplication.activePopupWidget()
-        if popup is not None:
-            popup.close()
+        """Twice within a second: cancel all orders of the instrument shown. A menu or dialog that is open takes it."""
+        active = QApplication.activeWindow()
+        taker = QApplication.activePopupWidget() or (active if isinstance(active, QDialog) else None)
+        if taker is not None:
+            taker.close()
             return
         now = time.monotonic()
         if now - self._last_escape < 1.0 and self.feed is not None:
@@ -361,7 +363,7 @@ class Window(QMainWindow):
         box.setStandardButtons(QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel)
         box.setDefaultButton(QMessageBox.StandardButton.Cancel)
         box.accepted.connect(lambda: QDesktopServices.openUrl(QUrl(url)))
-        box.open()
+        show_beside(box)
 
     def choose_theme(self, name: str, *, colour_blind: bool) -> None:
         """Dark, light, and the colour-blind-safe pair."""
@@ -474,7 +476,7 @@ class Window(QMainWindow):
         rows = "".join(f"<tr><td><b>{keys}</b>&nbsp;&nbsp;</td><td>{text}</td></tr>" for keys, text in KEYS)
         box.setTextFormat(Qt.TextFormat.RichText)
         box.setText(f"<table>{rows}</table>")
-        box.open()
+        show_beside(box)
 
     # telling
 

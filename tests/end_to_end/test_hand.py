@@ -9,6 +9,7 @@ import pytest
 from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QShortcut
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QDialog, QTableView
 from qasync import QEventLoop
 
 from app.orders import OrderState
@@ -186,3 +187,25 @@ def test_the_ticket_says_in_what_the_amount_is_and_changes_no_leverage_unasked(
         assert asked == [7]
 
     play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_no_dialog_locks_the_window_and_tab_leaves_a_table(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given dialogs that wait for an answer, then the kill switch may still be pressed."""
+    settings = nothing_runs(tmp_path, monkeypatch)
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        window.show_workspace("Connectors")
+        window.open_link("https://example.org/ref")
+        window._show_keys()
+        window.browser._import()
+        dialogs = [dialog for dialog in window.findChildren(QDialog) if dialog.isVisible()]
+        assert len(dialogs) == 3
+        assert not any(dialog.isModal() for dialog in dialogs)
+        for dialog in dialogs:
+            dialog.reject()
+        assert not any(dialog.isVisible() for dialog in dialogs)
+        assert not any(table.tabKeyNavigation() for table in window.findChildren(QTableView))
+
+    play(loop, tmp_path, monkeypatch, scenario, settings=settings)

@@ -32,6 +32,7 @@ from connectors.errors import VenueError
 from connectors.model import Fees, plain
 from ui.panel import Panel
 from ui.theme import Theme
+from ui.widgets.dialogs import show_beside
 from ui.widgets.fields import typed
 from ui.widgets.figures import DASH
 from ui.widgets.style import mark
@@ -330,7 +331,7 @@ class LimitsForm(QWidget):
     def _ask_reset(self) -> None:
         if self.account is not None:
             dialog = ResetDialog(self, self.account, self._reset)
-            dialog.open()
+            show_beside(dialog)
 
     def _reset(self, account: Account, funds: dict[str, Decimal]) -> None:
         self.terminal.settings.preferences.paper_funds[account.id] = funds

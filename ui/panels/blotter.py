@@ -154,7 +154,7 @@ ORDER_COLUMNS = (
     ),
     Column("Value", lambda o: _money(_value(o), o.instrument), "number", 130, sort=lambda o: float(_value(o) or 0)),
     Column("Fee", lambda o: f"{figure(o.fee, 6)} {o.fee_asset}".strip() if o.fee is not None else DASH, "number", 120),
-    Column("Why", lambda o: "" if in_doubt(o) is not None else o.text, "text", 300, colour=lambda o: "text.secondary"),
+    Column("Why", lambda o: "" if in_doubt(o) is not None else o.text, "text", 200, colour=lambda o: "text.secondary"),
 )
 
 

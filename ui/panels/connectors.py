@@ -28,6 +28,7 @@ from ui.panels.connector_detail import ConnectorDetail, status_words
 from ui.panels.quarter_import import QuarterImport
 from ui.theme import Theme
 from ui.widgets.choice import Choice
+from ui.widgets.dialogs import show_beside
 from ui.widgets.figures import DASH
 from ui.widgets.tables import Column, RowTable
 
@@ -294,7 +295,7 @@ class ConnectorBrowser(Panel):
     def _import(self) -> None:
         dialog = QuarterImport(self.catalogue, self)
         dialog.imported.connect(self._fill_quarters)
-        dialog.open()
+        show_beside(dialog)
 
 
 def _haystack(entry: Entry) -> str:

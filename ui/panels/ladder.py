@@ -32,6 +32,7 @@ from ui.integrity import Integrity, integrity
 from ui.ladder_rows import ClickGuard, LadderRows
 from ui.panel import Painted
 from ui.theme import Theme
+from ui.widgets.dialogs import show_beside
 from ui.widgets.fields import typed
 from ui.widgets.figures import (
     baseline,
@@ -776,7 +777,7 @@ class Ladder(Painted):
                 self.set_size(index, size)
 
         dialog.textValueSelected.connect(take)
-        dialog.open()
+        show_beside(dialog)
 
     def event(self, event: QEvent) -> bool:
         """A tooltip for the badge says why a book is, or is not, trusted."""

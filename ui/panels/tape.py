@@ -14,7 +14,7 @@ from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPixmap
 from connectors.model import Side, Trade
 from ui.panel import Painted
 from ui.theme import Theme
-from ui.widgets.figures import baseline, draw_figure, draw_triangle, figure
+from ui.widgets.figures import baseline, draw_figure, draw_triangle, figure, size_figure
 
 if TYPE_CHECKING:
     from app.markets import Feed
@@ -164,7 +164,7 @@ class Tape(Painted):
         return min(4, self.feed.instrument.size_digits) if self.feed is not None else 4
 
     def _width_of(self, size: float) -> float:
-        return self.theme.metrics("body").horizontalAdvance(figure(size, self._size_digits())) + 12
+        return self.theme.metrics("body").horizontalAdvance(size_figure(size, self._size_digits())) + 12
 
     def _grid(self) -> _Grid:
         """How rows are laid out now."""
@@ -218,7 +218,7 @@ class Tape(Painted):
             painter.drawText(QPointF(20, line), _clock(form, trade.time // 1000))
         painter.setPen(colour)
         painter.drawText(QPointF(grid.price_right - wide, line), text)
-        amount = figure(trade.amount, grid.size_digits)
+        amount = size_figure(trade.amount, grid.size_digits)
         draw_figure(painter, grid.size_right, line, amount, body, theme["text.primary"], theme["text.tertiary"])
 
     def _boxes(self) -> list[QRectF]:

@@ -287,6 +287,7 @@ class RowTable(QTableView):
         self.setItemDelegate(self.cells)
         self.setAccessibleName(name)
         self.setShowGrid(False)
+        self.setTabKeyNavigation(False)  # Tab goes on to the next control; the arrows are for the rows
         self.setSortingEnabled(True)
         self.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
