@@ -117,7 +117,8 @@ class Kill(QObject):
         self.pressed_at = now_ms()
         cut_off = {line.account for line in self.cut_off}
         sure = cut_off | self._unfinished() | {account.id for account in self._keyed()}
-        self._starting = {account.id for account in self._accounts.accounts.values() if _is_starting(account)} - sure
+        self._starting |= {account.id for account in self._accounts.accounts.values() if _is_starting(account)}
+        self._starting -= sure
         return await self._begin(sure | self._starting)
 
     async def _begin(self, wanted: set[str]) -> dict[str, str]:
