@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 SETTLED = 0.5  # seconds without news of orders after which is read what has no event of its own
 REFUSED_EVERY = 300.0  # seconds until a key that had worked, and is refused now, is shown to the venue again
+LAGGING = 10.0  # seconds that a list may be behind what the stream told
 SETTLED_AT_LAST = 3.0  # seconds after which it is read although news goes on
 ACCOUNT_TOPIC = Topic(Channel.ACCOUNT)
 
@@ -49,7 +50,9 @@ class Told(Protocol):
 
 @dataclass(slots=True)
 class PrivateStream:
-    """One family's private connection. `stirred` is when news of an order came last, `worked` whether it was ever ready."""
+    """One family's private connection. `stirred` is when news of an order came last, `worked` whether it was ever ready; `since`
+    counts what was told before it was opened.
+    """
 
     link: Link
     ready: bool = False
@@ -57,6 +60,7 @@ class PrivateStream:
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     stirred: float = 0.0
     settling: bool = False
+    since: int = 0
 
 
 class PrivateStreams:
@@ -73,7 +77,8 @@ class PrivateStreams:
         self._tasks = tasks
         self._make_link = make_link
         self._told = told
-        self._held: dict[str, dict[tuple[type, str], int]] = {}  # by family: what is held, and when that was told last
+        # by family: what is held, and when that was told last, by number and by the clock
+        self._held: dict[str, dict[tuple[type, str], tuple[int, float]]] = {}
         self._tellings = 0
 
     @property
@@ -94,6 +99,7 @@ class PrivateStreams:
 
     def opened(self, account: PrivateStream) -> None:
         """Its socket is open."""
+        account.since = self._tellings
         self._tasks.spawn(self._begin(account))
 
     def lost(self, account: PrivateStream, why: str) -> None:
@@ -148,11 +154,21 @@ class PrivateStreams:
         began = self._tellings
         rows: list[Balance | Position] = list(await run(family.trading.balances(facts), family))
         rows += await run(family.trading.positions(facts), family)
-        listed = {_name(row) for row in rows}
-        gone = [name for name, at in self._held.get(family.name, {}).items() if at <= began and name not in listed]
-        for row in [*rows, *(_nothing(name, family.name) for name in gone)]:
+        for row in [*rows, *self._gone(rows, family.name, began)]:
             self.heard(row, family.name)
             self._told.held(row, family.name)
+
+    def _gone(self, rows: list[Balance | Position], family: str, began: int) -> list[Balance | Position]:
+        """What was held and is in no list that was asked for after `began` tellings; what the stream told just now is believed."""
+        listed = {_name(row) for row in rows}
+        account = self.accounts.get(family)
+        since = account.since if account is not None else began
+        now = self._driver.clock.monotonic()
+        return [
+            _nothing(name, family)
+            for name, (number, at) in self._held.get(family, {}).items()
+            if name not in listed and number <= began and (number <= since or now - at > LAGGING)
+        ]
 
     def heard(self, row: Balance | Position, family: str) -> None:
         """A balance or position was told, by the stream or in a list."""
@@ -161,7 +177,7 @@ class PrivateStreams:
         if (row.size if isinstance(row, Position) else row.total) == ZERO:
             names.pop(_name(row), None)
         else:
-            names[_name(row)] = self._tellings
+            names[_name(row)] = (self._tellings, self._driver.clock.monotonic())
 
     async def _keep_up(self, account: PrivateStream, family: Family, keep: KeepUp) -> None:
         while True:

@@ -52,3 +52,20 @@ async def test_what_was_spent_while_the_stream_was_cut_is_no_longer_held(quiet: 
     quiet.server.faults.hold = b""
     await until(lambda: quiet.ear.balances["spot", "BTC"].total == 0, "the empty balance")
     assert quiet.ear.balances["spot", "BTC"].available == 0
+
+
+async def test_a_list_that_lags_behind_the_stream_ends_no_position(
+    quiet: Binance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.runtime.private.LAGGING", 1e9)
+    faults = quiet.server.faults
+    faults.keep = "/fapi/v3/positionRisk"
+    await quiet.session.refresh_account()  # the list without the position, which is given again from now on
+    faults.repeat_next = 1_000
+    await quiet.place(quiet.instruments[1], kind=OrderKind.MARKET, price=None)
+    await until(lambda: "BTCUSDT" in quiet.ear.positions and quiet.ear.positions["BTCUSDT"].size, "the position")
+    await quiet.session.refresh_account()
+    assert quiet.ear.positions["BTCUSDT"].size == D("0.01")
+    monkeypatch.setattr("connectors.runtime.private.LAGGING", -1.0)
+    await quiet.session.refresh_account()
+    assert quiet.ear.positions["BTCUSDT"].size == 0
