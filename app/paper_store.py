@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from connectors.practice.terms import Execution, Order, Wallet
 
 _log = logging.getLogger(__name__)
 SCHEMA = 1
+NEW = 3  # statements of one write
 FILLS_READ = 5_000
 ENDED_READ = 5_000
 
@@ -62,6 +63,7 @@ class PaperStore:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.problem = ""
+        self._unwritten: list[tuple[str, Sequence[tuple[object, ...]]]] = []
         self._db = self._open()
 
     def load(self) -> Kept:
@@ -95,26 +97,33 @@ class PaperStore:
         fills: Iterable[Execution] = (),
         dead_man: dict[str, int] | None = None,
     ) -> None:
-        """All of it or nothing. What can't be written stands in `problem`; the account goes on in memory."""
+        """All of it or nothing. What can't be written stands in `problem`, is kept in memory and goes with the next write."""
         encode = msgspec.json.encode
         state = [("purse", f"{row.wallet}:{row.asset}", encode(row)) for row in purses]
         state += [("holding", row.key, encode(row)) for row in holdings]
         if dead_man is not None:
             state.append(("dead_man", "", encode(dead_man)))
+        self._unwritten += [
+            ("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", state),
+            (
+                "INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?)",
+                [(row.id, row.client_id, row.status.is_final, encode(row)) for row in orders],
+            ),
+            (
+                "INSERT OR REPLACE INTO fills VALUES (?, ?, ?, ?)",
+                [(row.key, row.trade_id, row.time, encode(row)) for row in fills],
+            ),
+        ]
         try:
             with self._db:
-                self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", state)
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?)",
-                    [(row.id, row.client_id, row.status.is_final, encode(row)) for row in orders],
-                )
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO fills VALUES (?, ?, ?, ?)",
-                    [(row.key, row.trade_id, row.time, encode(row)) for row in fills],
-                )
+                for statement, rows in self._unwritten:
+                    self._db.executemany(statement, rows)
         except sqlite3.Error as error:
-            self.problem = f"The paper account can't be written ({error}); it lives in memory from now on."
+            self.problem = f"The paper account can't be written ({error}); it lives in memory until it can."
             _log.error("%s", self.problem)
+        else:
+            self.problem = "" if len(self._unwritten) > NEW else self.problem
+            self._unwritten.clear()
 
     def ended(self, *, venue_id: str = "", client_id: str = "") -> Order | None:
         """An order that is over, by one of its ids."""
@@ -124,6 +133,7 @@ class PaperStore:
 
     def clear(self) -> None:
         """Forget the account."""
+        self._unwritten.clear()
         with self._db:
             for table in ("state", "orders", "fills"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - words above

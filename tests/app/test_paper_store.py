@@ -49,6 +49,29 @@ def test_damage_in_the_middle_of_the_file_is_noticed_and_kept_aside(tmp_path: Pa
     assert path.with_suffix(".broken.sqlite").read_bytes() == bytes(whole)
 
 
+def test_what_a_full_disk_did_not_take_goes_with_the_next_write(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "toy.sqlite"
+    store = store_with(path, 3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = max(each.stat().st_size for each in tmp_path.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    try:
+        many = [Purse(wallet=Wallet.MARGIN, asset=f"ASSET{number}", total=Decimal(1)) for number in range(2000)]
+        store.write(purses=many)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "lives in memory until it can" in store.problem
+    store.write(purses=[Purse(wallet=Wallet.MARGIN, asset="ASSET0", total=Decimal(7))])
+    assert store.problem == ""
+    store.close()
+    again = PaperStore(path)
+    kept = {(row.wallet, row.asset): row.total for row in again.load().purses}
+    assert len(kept) == 2003
+    assert kept[Wallet.MARGIN, "ASSET0"] == 7
+    again.close()
+
+
 async def test_an_account_whose_file_is_in_use_says_so_and_is_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "data" / "paper" / "binance.sqlite"
     path.parent.mkdir(parents=True)
