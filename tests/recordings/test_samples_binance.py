@@ -11,7 +11,7 @@ import pytest
 
 from connectors.catalogue import load
 from connectors.contract import Answer, Answered, Call, Declined, Page, Unknown
-from connectors.decode import decode_body
+from connectors.decode import decode_body, decode_frame
 from connectors.errors import VenueError
 from connectors.model import (
     Balance,
@@ -33,12 +33,10 @@ from tests.conftest import SHARED
 VENUE = "binance"
 PATH = SHARED / "venues" / VENUE / "samples.jsonl"
 
-# Kinds that no handler reads, and why.
+# Frames of a venue's socket that mean nothing here, and why.
 NOT_READ = {
-    "requests": "frames that a client sends; the vectors cover how ours look",
-    "rest.cancel_replace": "cancel and replace is done in two proven steps",
-    "rest.place_batch": "orders are placed one by one",
-    "rest.order_count": "the headers tell the same",
+    "ws.liquidation": "orders of others that are liquidated; the channel is not subscribed",
+    "ws.book.partial": "one of the documentation's own, whose levels have no sizes",
 }
 
 
@@ -360,3 +358,15 @@ def test_bodies_that_only_other_clients_ask_for_are_decoded(kind: str) -> None:
 def test_orders_that_an_answer_lists_are_read_alone(market: str, data: Any) -> None:
     events = private(market).read_alone(json.dumps(data))
     assert [event.venue_id for event in events] == [str(row["orderId"]) for row in data["result"]]
+
+
+@have
+def test_every_frame_of_a_socket_is_understood_or_has_a_reason_not_to_be() -> None:
+    unknown = set()
+    for line in PATH.read_text().splitlines():
+        row = json.loads(line)
+        if row["kind"].startswith("ws.") and "request" not in row["kind"]:
+            family = load(VENUE).family("spot" if row["market"] == "spot" else "usdm")
+            events = decode_frame([family], json.dumps(row["data"], separators=(",", ":")))
+            unknown |= {row["kind"] for event in events if event["kind"] == "unknown"}
+    assert unknown == NOT_READ.keys()
