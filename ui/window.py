@@ -54,7 +54,7 @@ KEYS = (
     ("+, −", "Ladder: coarser or finer groups"),
     ("L, +, −, 0", "Depth chart: linear or logarithmic, zoom, reset"),
     ("Up, Down, Shift", "Ticket: step price or amount, ten times with Shift"),
-    ("Enter", "Ticket: send, when armed"),
+    ("Enter", "Ticket: send from a price or amount, when armed"),
 )
 
 

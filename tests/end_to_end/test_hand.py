@@ -209,3 +209,33 @@ def test_no_dialog_locks_the_window_and_tab_leaves_a_table(
         assert not any(table.tabKeyNavigation() for table in window.findChildren(QTableView))
 
     play(loop, tmp_path, monkeypatch, scenario, settings=settings)
+
+
+def test_enter_sends_only_from_a_price_or_an_amount(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given an armed ticket, when Enter is pressed on another control, then that control has it and nothing is sent."""
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        await stand_still(window, account)
+        window.show_instrument("binance:perp:BTC-USDT", "practice")
+        await until(lambda: window.feed is not None and window.feed.sync.live and window.feed.book.best_bid, "a book")
+        ticket, desk = window.ticket, terminal.desk
+        window.toggle_armed()
+        ticket.set_price(Decimal(str(window.feed.book.best_bid[0])) - 100, Side.BUY)  # ty: ignore[not-subscriptable, missing-union-attribute] - as above
+        ticket.amount.edit.setText("0.002")
+        ticket.refresh()
+        assert ticket.send.isEnabled()
+        sell = ticket.sides.button(1)
+        for control in (ticket.leverage, ticket.post_only, ticket.tif, ticket.slider, sell):
+            control.setFocus()
+            QTest.keyClick(control, Qt.Key.Key_Return)
+            assert not desk.orders, control
+        assert ticket.side is Side.SELL  # the button was pressed by it
+        ticket.set_side(Side.BUY)
+        ticket.amount.edit.setFocus()
+        QTest.keyClick(ticket.amount.edit, Qt.Key.Key_Return)
+        assert len(desk.orders) == 1
+
+    play(loop, tmp_path, monkeypatch, scenario)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QMenu
+from PySide6.QtWidgets import QMenu, QPushButton
 
 from app.desk import Draft, GuardRefused
 from app.guard import round_amount, round_price
@@ -367,8 +367,13 @@ class Ticket(TicketForm):
             self.sent.emit(order_id)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter sends when armed and nothing stands against it."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.feed is not None:
+        """Enter in a price or an amount sends, when armed and nothing stands against it; on a button it is that button's."""
+        focus = self.focusWidget()
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if enter and isinstance(focus, QPushButton):
+            focus.click()
+            return
+        if enter and self.feed is not None and focus in (self.price.edit, self.trigger.edit, self.amount.edit):
             draft = self.draft()
             if draft is not None and self.desk.armed(self.feed.environment) and not self._is_large(draft):
                 self._send(draft)

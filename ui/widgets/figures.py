@@ -146,6 +146,7 @@ def draw_book_card(painter: QPainter, theme: Theme, width: float, height: float,
     """Why a book is not shown as live, in words, in the middle of its panel."""
     from PySide6.QtCore import QRect
 
+    text = text[:1].upper() + text[1:]
     painter.setFont(theme.font("body"))
     metrics = theme.metrics("body")
     wide = min(width - 24, 300.0)
