@@ -239,3 +239,35 @@ def test_enter_sends_only_from_a_price_or_an_amount(
         assert len(desk.orders) == 1
 
     play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_a_price_that_is_being_typed_and_a_button_that_is_down_are_not_taken_over(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """given an emptied price field with the keyboard, then it stays empty; given a press on one market, a release on another is void."""
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        account = await ready(terminal, window)
+        await stand_still(window, account)
+        window.clock.stop()  # the test calls the frames
+        ticket, ladder = window.ticket, window.ladder
+        with monkeypatch.context() as keyboard:
+            keyboard.setattr(type(ticket.price.edit), "hasFocus", lambda edit: edit is ticket.price.edit)
+            ticket.price.set(None)
+            ticket.frame(1000.0)
+            assert ticket.price.edit.text() == ""
+        ticket.price.set(None)
+        ticket.frame(2000.0)
+        assert ticket.price.value is not None
+
+        window.toggle_armed()
+        point = ladder_point(window, 10, Side.BUY)
+        QTest.mousePress(ladder, Qt.MouseButton.LeftButton, pos=point)
+        window.show_instrument("binance:perp:BTC-USDT", "practice")
+        assert ladder.rows is not None
+        spot = window.watchlist.rows[0].feed
+        ladder.rows.centre(spot.book)  # as if the prices were the same
+        QTest.mouseRelease(ladder, Qt.MouseButton.LeftButton, pos=point)
+        assert not terminal.desk.orders
+
+    play(loop, tmp_path, monkeypatch, scenario)

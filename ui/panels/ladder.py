@@ -144,6 +144,8 @@ class Ladder(Painted):
         self._trades_seen = 0
         self._last = None
         self.said = ""
+        self._pressed, self._drag = False, None  # a button that went down on another market sends nothing here
+        self.guard.clear()
         self.sizes = self._sizes_of(feed) if feed is not None else []
         self._forget()
 

@@ -178,7 +178,8 @@ class Ticket(TicketForm):
         if seen == self._seen:
             return
         self._seen = seen
-        if self.price.value is None and not self.price.edit.text() and feed.book.best_bid and feed.sync.live:
+        untouched = not self.price.edit.text() and not self.price.edit.hasFocus()  # who empties it wants to type
+        if untouched and feed.book.best_bid and feed.sync.live:
             self._use("bid" if self.side is Side.BUY else "ask")
             return
         self.refresh()
