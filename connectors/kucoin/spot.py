@@ -173,7 +173,8 @@ class SpotTrading(Trading):
         if "main" in rich and not rich & {"trade", "trade_hf"}:
             text = "Funds lie in the main account: transfer them to the trading account first."
             key = msgspec.structs.replace(key, note=" ".join(filter(None, [key.note, text])))
-        return {**facts, "key": key}
+        account = "trade_hf" if any(row["type"] == "trade_hf" for row in rows) else "trade"
+        return {**facts, "key": key, "account": account}
 
     def balances(self, facts: Mapping[str, Any]) -> Flow[list[Balance]]:
         """GET /api/v1/accounts: other accounts hold the same currencies, only the trading account counts."""
@@ -191,7 +192,8 @@ class SpotTrading(Trading):
                 if row["type"] in ("trade", "trade_hf") and Decimal(row["balance"]) != 0
             ]
 
-        return once(signed("GET", "/api/v1/accounts", Cost(MANAGEMENT, 5), read, ("type", "trade")))
+        kind = facts.get("account", "trade")
+        return once(signed("GET", "/api/v1/accounts", Cost(MANAGEMENT, 5), read, ("type", kind)))
 
     def fees(self, instrument: Instrument, facts: Mapping[str, Any]) -> Flow[Fees]:
         """GET /api/v1/trade-fees."""

@@ -559,6 +559,17 @@ def test_what_a_key_is_told_with() -> None:
     assert "2026-12-25" in facts["key"].note
 
 
+@pytest.mark.parametrize("kind", ["trade", "trade_hf"])
+def test_the_trading_account_is_read_under_the_name_that_it_has(kind: str) -> None:
+    """given a list that does not hold what the stream told, then it would be taken for spent."""
+    row = {"type": kind, "currency": "USDT", "balance": "5", "available": "4", "holds": "1"}
+    facts = login(SPOT, {"selfAccountMode": "CLASSIC"}, KEY, [{**row, "type": "main"}, row]).result
+    drive = Drive(SPOT.balances(facts))
+    assert dict(drive.calls[-1].params) == {"type": kind}
+    drive.answered(answer([row]))
+    assert [(found.asset, found.total, found.available) for found in drive.result] == [("USDT", 5, 4)]
+
+
 def test_hedge_mode_is_seen_at_login() -> None:
     rows = [{"positionSide": "LONG", "currentQty": 5}]
     assert login(FUTURES, {"selfAccountMode": "CLASSIC"}, KEY, rows, []).result["hedge"] is True
