@@ -16,7 +16,18 @@ from connectors.model import Side, Unit
 from ui.depth_curve import columns, nice_ticks, polygon, read
 from ui.panel import Painted
 from ui.theme import Theme
-from ui.widgets.figures import axis, baseline, book_title, draw_book_card, draw_card, figure, percent, short, size_unit
+from ui.widgets.figures import (
+    axis,
+    baseline,
+    book_title,
+    draw_book_card,
+    draw_card,
+    figure,
+    percent,
+    short,
+    size_figure,
+    size_unit,
+)
 
 if TYPE_CHECKING:
     from app.desk import Desk
@@ -301,7 +312,9 @@ class DepthChart(Painted):
             x = round((price - low) / (high - low) * plot.width())
             painter.setPen(QPen(colour, 1, Qt.PenStyle.DashLine))
             painter.drawLine(QPointF(x, plot.top() + plot.height() * 0.35), QPointF(x, plot.bottom()))
-            text = ("? " if doubt else "") + figure(order.remaining, min(3, feed.instrument.size_digits))
+            text = ("? " if doubt else "") + size_figure(
+                float(order.remaining or 0), min(3, feed.instrument.size_digits)
+            )
             width = metrics.horizontalAdvance(text) + 10
             box = QRectF(min(max(2, x - width / 2), plot.right() - width - 2), plot.bottom() - 24, width, 18)
             while any(box.intersects(other) for other in taken) and box.top() > plot.top() + 20:
