@@ -270,16 +270,20 @@ class JournalPanel(Panel):
             self._show_life()
             if self._failed or not self.words.text() or self.words.property("counts"):
                 most = f" The latest {LINES} are shown; filter for others." if len(records) >= LINES else ""
-                self._say(f"{len(records)} orders.{most}" if records else self._nothing(), counts=True)
+                self._say(
+                    f"{len(records)} order{'' if len(records) == 1 else 's'}.{most}" if records else self._nothing(),
+                    counts=True,
+                )
         except JournalUnavailable as error:
             self._say(str(error), danger=True)
         finally:
             self._loading = False
 
     def _nothing(self) -> str:
-        if self.filter.text() or self.which.currentIndex() or PERIODS[self.period.currentIndex()][1]:
+        if self.filter.text() or self.which.currentIndex():
             return "No order fits. Take a longer period or another filter."
-        return "No order was placed yet. Each one is written down here before it leaves."
+        when = "in this time" if PERIODS[self.period.currentIndex()][1] else "yet"
+        return f"No order was placed {when}. Each one is written down here before it leaves."
 
     def _show_life(self) -> None:
         entry: Entry | None = self.orders.chosen
@@ -294,7 +298,7 @@ class JournalPanel(Panel):
             for number, note in enumerate(found)
         ]
         self.life.rows.set_rows(steps)
-        self._say(f"{len(steps)} notes.", counts=True)
+        self._say(f"{len(steps)} note{'' if len(steps) == 1 else 's'}.", counts=True)
 
     def _say(self, text: str, *, danger: bool = False, counts: bool = False) -> None:
         self._failed = danger
