@@ -103,8 +103,13 @@ class Workspaces(QMainWindow):
         """Bring a panel to the front, wherever it is."""
         dock = self.docks[panel_id]
         if dock.isClosed() or dock.dockAreaWidget() is None:
+            tables = self.docks["orders"]
+            beside = tables.dockAreaWidget() if tables is not dock and not tables.isClosed() else None
             dock.toggleView(True)
-            self._manager.addDockWidget(AREAS.BottomDockWidgetArea, dock)
+            if beside is not None:  # one more tab there: a new row below has no height of its own
+                self._manager.addDockWidget(AREAS.CenterDockWidgetArea, dock, beside)
+            else:
+                self._manager.addDockWidget(AREAS.BottomDockWidgetArea, dock)
         dock.setAsCurrentTab()
         dock.raise_()
 

@@ -271,3 +271,18 @@ def test_a_price_that_is_being_typed_and_a_button_that_is_down_are_not_taken_ove
         assert not terminal.desk.orders
 
     play(loop, tmp_path, monkeypatch, scenario)
+
+
+def test_a_panel_that_was_closed_comes_back_where_it_can_be_seen(
+    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = nothing_runs(tmp_path, monkeypatch)
+
+    async def scenario(terminal: Terminal, window: Window) -> None:
+        docks = window.workspaces.docks
+        docks["tape"].toggleView(False)
+        window.open_panel("tape")
+        assert docks["tape"].dockAreaWidget() is docks["orders"].dockAreaWidget()
+        assert docks["tape"].isCurrentTab()
+
+    play(loop, tmp_path, monkeypatch, scenario, settings=settings)

@@ -107,7 +107,8 @@ class Tape(Painted):
         new = self._waiting
         self._rows.extendleft(new)
         self._coming, self._drawn = len(new), 0
-        self._room = max(self._room, self._width_of(max(trade.amount for trade in new)))
+        sizes = [trade.amount for trade in new]  # the smallest may be the longest to write: "<0.0001"
+        self._room = max(self._room, self._width_of(max(sizes)), self._width_of(min(sizes)))
         self._waiting = []
         self.held = 0
         if not self._chips[1] and len(self._rows) >= 30:
