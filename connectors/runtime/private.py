@@ -77,7 +77,7 @@ class PrivateStreams:
         self._tasks = tasks
         self._make_link = make_link
         self._told = told
-        # by family: what is held, and when that was told last, by number and by the clock
+        # by family: what is held, and when that was told last: by number, and by the clock if the stream told it
         self._held: dict[str, dict[tuple[type, str], tuple[int, float]]] = {}
         self._tellings = 0
 
@@ -155,7 +155,7 @@ class PrivateStreams:
         rows: list[Balance | Position] = list(await run(family.trading.balances(facts), family))
         rows += await run(family.trading.positions(facts), family)
         for row in [*rows, *self._gone(rows, family.name, began)]:
-            self.heard(row, family.name)
+            self._hold(row, family.name, float("-inf"))  # what only lists tell, the next list may end
             self._told.held(row, family.name)
 
     def _gone(self, rows: list[Balance | Position], family: str, began: int) -> list[Balance | Position]:
@@ -171,13 +171,15 @@ class PrivateStreams:
         ]
 
     def heard(self, row: Balance | Position, family: str) -> None:
-        """A balance or position was told, by the stream or in a list."""
+        """The stream told a balance or position."""
+        self._hold(row, family, self._driver.clock.monotonic())
+
+    def _hold(self, row: Balance | Position, family: str, at: float) -> None:
         self._tellings += 1
         names = self._held.setdefault(family, {})
-        if (row.size if isinstance(row, Position) else row.total) == ZERO:
-            names.pop(_name(row), None)
-        else:
-            names[_name(row)] = (self._tellings, self._driver.clock.monotonic())
+        _, before = names.pop(_name(row), (0, at))
+        if (row.size if isinstance(row, Position) else row.total) != ZERO:
+            names[_name(row)] = (self._tellings, max(at, before))
 
     async def _keep_up(self, account: PrivateStream, family: Family, keep: KeepUp) -> None:
         while True:
