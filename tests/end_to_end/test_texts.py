@@ -122,6 +122,7 @@ def test_no_text_hides_another_and_every_control_has_a_name(
                 window.show_instrument(instrument.key, Environment.PRACTICE)
                 await until(lambda: window.feed is not None and window.feed.sync.live, "a live book")
                 await until(lambda: not window.ladder.isVisible() or has_rows(window), "rows")
+                await settled(window)
                 wrong += [f"{name}: {text}" for text in look_at(window)]
             wrong += [f"{name}: {text}" for text in nameless(window)]
         assert not wrong, "\n".join(sorted(set(wrong)))

@@ -38,6 +38,7 @@ async def refused(bench: Bench, rule: str, kind: type[Refused], **fields: Any) -
             await client.session.place(request)
         assert type(answer.value) is kind, answer.value
         assert answer.value.text
+        await bench.until(lambda: sync.live, "a proven book")
         allowed = check(draft_of(client.request()), situation)
         assert allowed == [], "a good order passes the same guard"
     assert bench.exchange.open_orders("trader") == []
