@@ -37,6 +37,7 @@ from tests.waiting import PATIENCE
 
 D = Decimal
 LEVELS = 40  # a side, to begin with
+HURRY = 10  # times as fast as real time
 MAKER, TAKER = "house-maker", "house-taker"
 
 
@@ -172,12 +173,16 @@ class Bench:
         await asyncio.sleep(0)
 
     async def until(self, condition: Callable[[], Any], what: str, *, hurry: float = 0.0) -> Any:
-        """Wait for a condition, never for a time; with `hurry`, that many seconds pass at each look."""
-        deadline = time.monotonic() + PATIENCE
+        """Wait for a condition, never for a time; with `hurry`, up to that many seconds pass at each look, HURRY times as fast
+        as they do.
+        """
+        seen = time.monotonic()
+        deadline = seen + PATIENCE
         while not (found := condition()):
-            assert time.monotonic() < deadline, f"never came: {what}"
+            seen, before = time.monotonic(), seen
+            assert seen < deadline, f"never came: {what}"
             if hurry:
-                self.publish(hurry)
+                self.publish(min(hurry, (seen - before) * HURRY))
             await asyncio.sleep(0.002)
         return found
 
