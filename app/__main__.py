@@ -70,8 +70,8 @@ def _obstacle(arguments: Any) -> str:
 
 def _show_window(arguments: Any, settings: Settings, practice: PracticeProcesses) -> int:
     from PySide6.QtWidgets import QApplication
-    from qasync import QEventLoop
 
+    from app.loop import Loop
     from app.terminal import Terminal
     from ui.garbage import Collector
     from ui.window import Window
@@ -82,7 +82,7 @@ def _show_window(arguments: Any, settings: Settings, practice: PracticeProcesses
     application.setApplicationName("Fathom")
     application.setQuitOnLastWindowClosed(False)
     collector = Collector()
-    loop = QEventLoop(application)
+    loop = Loop(application)
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(_loop_failure)
     sys.excepthook = _failure

@@ -46,9 +46,9 @@ def measure(said: dict[str, Any]) -> int:
     """Open the window on that server and watch."""
     from PySide6.QtCore import QEvent, QObject, QTimer
     from PySide6.QtWidgets import QApplication
-    from qasync import QEventLoop
 
     from app.accounts import Account
+    from app.loop import Loop
     from app.terminal import Terminal
     from ui.garbage import SETTLED, Collector
     from ui.window import Window
@@ -91,7 +91,7 @@ def measure(said: dict[str, Any]) -> int:
 
     application = Timed(sys.argv[:1])
     collector = Collector()
-    loop = QEventLoop(application)
+    loop = Loop(application)
     asyncio.set_event_loop(loop)
 
     async def live() -> int:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtWidgets import QApplication
-from qasync import QEventLoop
+
+from app.loop import Loop
 
 
 @pytest.fixture
-def loop(qapp: QApplication) -> Iterator[QEventLoop]:
+def loop(qapp: QApplication) -> Iterator[Loop]:
     """Ours for one test."""
-    found = QEventLoop(qapp)
+    found = Loop(qapp)
     asyncio.set_event_loop(found)
     yield found
     found.close()

@@ -11,9 +11,9 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
-from qasync import QEventLoop
 
 from app.accounts import Account, AccountState
+from app.loop import Loop
 from app.settings import Settings
 from app.terminal import Terminal
 from connectors.contract import Venue
@@ -39,7 +39,7 @@ def whole_exchange(venue: Venue) -> PracticeServer:
 
 
 def play(
-    loop: QEventLoop,
+    loop: Loop,
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
     scenario: Scenario,

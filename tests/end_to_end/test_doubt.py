@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from qasync import QEventLoop
 
 from app.accounts import AccountState
 from app.desk import Draft, Order, OrderState
 from app.journal import Journal
 from app.journal_rows import KillStep, Note
 from app.kill import Round
+from app.loop import Loop
 from app.settings import Settings
 from app.terminal import Terminal, wanted_accounts
 from connectors.catalogue import load
@@ -40,7 +40,7 @@ def place(terminal: Terminal, window: Window) -> Order:
 
 
 def test_a_cancel_without_an_answer_turns_amber_with_its_age_and_leads_to_the_journal(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         await ready(terminal, window)
@@ -74,7 +74,7 @@ def test_a_cancel_without_an_answer_turns_amber_with_its_age_and_leads_to_the_jo
 
 
 def test_the_kill_switch_shows_its_report_until_all_have_confirmed(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         await ready(terminal, window)
@@ -104,7 +104,7 @@ def test_the_kill_switch_shows_its_report_until_all_have_confirmed(
 
 
 def test_the_dead_mans_switch_is_set_where_the_limits_are(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         await ready(terminal, window)
@@ -127,7 +127,7 @@ def test_the_dead_mans_switch_is_set_where_the_limits_are(
 
 
 def test_what_is_grave_stays_on_the_screen_until_it_can_be_read(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         await terminal.journal.flush()  # what was queued before would find that it can be written
@@ -146,7 +146,7 @@ def test_what_is_grave_stays_on_the_screen_until_it_can_be_read(
 
 
 def test_an_account_that_fails_now_is_started_again_the_next_time(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given a paper account whose venue cannot be reached at the end, then it is not forgotten; one that was stopped is."""
 
@@ -163,7 +163,7 @@ def test_an_account_that_fails_now_is_started_again_the_next_time(
 
 
 def test_the_state_of_an_order_is_visible_in_a_window_of_1280(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         window.resize(1280, 800)
@@ -178,7 +178,7 @@ def test_the_state_of_an_order_is_visible_in_a_window_of_1280(
 
 
 def test_a_panel_that_is_opened_in_another_workspace_has_its_title(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         window.show_workspace("Connectors")
@@ -190,7 +190,7 @@ def test_a_panel_that_is_opened_in_another_workspace_has_its_title(
 
 
 def test_an_account_that_cannot_be_reached_says_when_it_is_tried_again_and_can_be_tried_now(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.accounts.AGAIN_FIRST", 3600.0)
 
@@ -220,7 +220,7 @@ def test_an_account_that_cannot_be_reached_says_when_it_is_tried_again_and_can_b
 
 
 def test_a_kill_that_an_earlier_run_did_not_end_is_shown_at_the_start(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(tmp_path / "data" / "journal.sqlite")
     journal.note(Note(1_790_000_000_000, "binance:practice", KillStep.PRESSED, "cancelling everything"))
@@ -241,7 +241,7 @@ def test_a_kill_that_an_earlier_run_did_not_end_is_shown_at_the_start(
 
 
 def test_an_account_that_turns_out_to_have_no_key_leaves_the_report_of_a_kill(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         account = terminal.accounts.add("binance", Environment.LIVE)

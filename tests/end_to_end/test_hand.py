@@ -10,8 +10,8 @@ from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QShortcut
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QDialog, QTableView
-from qasync import QEventLoop
 
+from app.loop import Loop
 from app.orders import OrderState
 from app.settings import Settings
 from app.terminal import Terminal
@@ -30,7 +30,7 @@ LATER = """
 
 
 def test_rows_under_the_cursor_of_the_keys_do_not_move_by_themselves(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given a cursor of the keys, when the market leaves the middle, then the price under it stays; without, rows follow."""
 
@@ -57,7 +57,7 @@ def test_rows_under_the_cursor_of_the_keys_do_not_move_by_themselves(
 
 
 def test_the_slider_sets_the_amount_by_click_and_by_key(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         account = await ready(terminal, window)
@@ -81,7 +81,7 @@ def test_the_slider_sets_the_amount_by_click_and_by_key(
 
 
 def test_the_kill_switch_is_heard_in_panels_that_float_too_and_its_report_follows_the_theme(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A panel that floats is a window of its own: only a shortcut of the whole program is heard there.
 
@@ -111,7 +111,7 @@ def test_the_kill_switch_is_heard_in_panels_that_float_too_and_its_report_follow
 
 
 def test_the_pane_beside_the_table_shows_what_the_chosen_quarter_says(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given Kucoin's pane, when a quarter without it is chosen, then another exchange is shown, with that quarter's tier."""
     settings = nothing_runs(tmp_path, monkeypatch)
@@ -135,7 +135,7 @@ def test_the_pane_beside_the_table_shows_what_the_chosen_quarter_says(
 
 
 def test_settings_that_name_what_there_is_not_start_with_what_there_is(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given a theme that nobody knows and sizes that are none, when the program starts, then it looks as at a first start."""
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
@@ -153,7 +153,7 @@ def test_settings_that_name_what_there_is_not_start_with_what_there_is(
 
 
 def test_the_ticket_says_in_what_the_amount_is_and_changes_no_leverage_unasked(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given a contract whose leverage was not told, then it is not shown as any, and leaving the field sends nothing."""
 
@@ -190,7 +190,7 @@ def test_the_ticket_says_in_what_the_amount_is_and_changes_no_leverage_unasked(
 
 
 def test_no_dialog_locks_the_window_and_tab_leaves_a_table(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given dialogs that wait for an answer, then the kill switch may still be pressed."""
     settings = nothing_runs(tmp_path, monkeypatch)
@@ -212,7 +212,7 @@ def test_no_dialog_locks_the_window_and_tab_leaves_a_table(
 
 
 def test_enter_sends_only_from_a_price_or_an_amount(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given an armed ticket, when Enter is pressed on another control, then that control has it and nothing is sent."""
 
@@ -242,7 +242,7 @@ def test_enter_sends_only_from_a_price_or_an_amount(
 
 
 def test_a_price_that_is_being_typed_and_a_button_that_is_down_are_not_taken_over(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given an emptied price field with the keyboard, then it stays empty; given a press on one market, a release on another is void."""
 
@@ -274,7 +274,7 @@ def test_a_price_that_is_being_typed_and_a_button_that_is_down_are_not_taken_ove
 
 
 def test_a_panel_that_was_closed_comes_back_where_it_can_be_seen(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = nothing_runs(tmp_path, monkeypatch)
 

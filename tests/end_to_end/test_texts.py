@@ -10,8 +10,8 @@ import pytest
 from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPixmap
 from PySide6.QtWidgets import QAbstractButton, QCheckBox, QComboBox, QLabel, QLineEdit, QPushButton, QWidget
-from qasync import QEventLoop
 
+from app.loop import Loop
 from app.terminal import Terminal
 from connectors.contract import Environment
 from tests.end_to_end.stage import play, ready, settled, until, whole_exchange
@@ -102,7 +102,7 @@ def nameless(window: Window) -> list[str]:
 
 @pytest.mark.parametrize("size", [(1280, 800), (1920, 1080)])
 def test_no_text_hides_another_and_every_control_has_a_name(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
     for name in PAINTED:
         monkeypatch.setattr(getattr(panels, name), "QPainter", Recorder)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from qasync import QEventLoop
 
 from app.accounts import Account, AccountState
+from app.loop import Loop
 from app.orders import Order, OrderState
 from app.practice_process import PracticeProcesses
 from app.terminal import Terminal
@@ -45,7 +45,7 @@ async def buy_through_the_touch(terminal: Terminal, window: Window) -> Order:
 
 
 def test_each_venue_is_opened_from_the_browser_and_trades_by_click(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given the first start, when practice is started venue by venue, then each shows its book and fills a click."""
 
@@ -125,7 +125,7 @@ class Counted:
 
 @pytest.mark.parametrize("slug", catalogue.slugs())
 def test_what_goes_wrong_with_a_book_is_seen_in_the_health_panel(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slug: str
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slug: str
 ) -> None:
     """given proven books, when the venue's feed is bent, then the panel counts it and the books are proven again."""
 
@@ -186,7 +186,7 @@ def test_what_goes_wrong_with_a_book_is_seen_in_the_health_panel(
 
 
 def test_a_practice_exchange_in_its_own_process_fills_a_click_and_ends_with_its_account(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given the program as it is started by hand, then the exchange is another process and nothing of it stays."""
 
@@ -207,7 +207,7 @@ def test_a_practice_exchange_in_its_own_process_fills_a_click_and_ends_with_its_
 
 
 def test_an_account_that_stops_greys_its_books_and_comes_back_with_them(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         account = await ready(terminal, window)
@@ -230,7 +230,7 @@ def test_an_account_that_stops_greys_its_books_and_comes_back_with_them(
 
 
 def test_accounts_watchlist_and_layout_come_back_after_a_restart(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = [slug for slug in catalogue.slugs() if slug != "binance"]
     if not others:
@@ -257,7 +257,7 @@ def test_accounts_watchlist_and_layout_come_back_after_a_restart(
 
 @pytest.mark.parametrize("broken", ["not base64 at all", "bm90IGEgbGF5b3V0"])
 def test_a_broken_saved_layout_is_replaced_and_kept_aside(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     async def spoil(terminal: Terminal, window: Window) -> None:
         await asyncio.sleep(0)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from qasync import QEventLoop
 
 from app.accounts import AccountState
+from app.loop import Loop
 from app.orders import OrderState
 from app.terminal import Terminal
 from connectors.contract import Environment
@@ -22,7 +22,7 @@ from tests.end_to_end.stage import ladder_point, nothing_runs, play, ready, stan
 from ui.window import Window
 
 
-def test_first_start_click_fill_and_cancel(loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_start_click_fill_and_cancel(loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """given a first start, when the ladder is clicked, then orders are acknowledged, filled, cancelled and shown."""
 
     async def scenario(terminal: Terminal, window: Window) -> None:
@@ -95,9 +95,7 @@ def test_first_start_click_fill_and_cancel(loop: QEventLoop, tmp_path: Path, mon
     play(loop, tmp_path, monkeypatch, scenario)
 
 
-def test_a_click_counts_only_where_it_was_pressed(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_click_counts_only_where_it_was_pressed(loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         await ready(terminal, window)
         window.toggle_armed()
@@ -125,7 +123,7 @@ class Late(random.Random):
 
 
 def test_cut_sockets_make_the_book_stale_and_it_comes_back(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         await ready(terminal, window)
@@ -164,7 +162,7 @@ def same_top(feed: Any, exchange: Any) -> bool:
 
 
 def test_an_order_whose_answer_is_lost_is_unknown_and_then_found(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given a venue that accepts an order and loses the answer, then the order is amber, asked for, and never sent again."""
 
@@ -191,7 +189,7 @@ def test_an_order_whose_answer_is_lost_is_unknown_and_then_found(
 
 
 def test_a_recording_is_shown_like_live_data(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venues_dir: Path
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venues_dir: Path
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         await until(lambda: window.feed is not None and window.feed.sync.live, "a live book from the recording")
@@ -208,7 +206,7 @@ def test_a_recording_is_shown_like_live_data(
 
 
 def test_a_recording_that_is_opened_as_another_venues_says_that_nothing_of_it_can_be_shown(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venues_dir: Path
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venues_dir: Path
 ) -> None:
     told: list[str] = []
 
@@ -223,7 +221,7 @@ def test_a_recording_that_is_opened_as_another_venues_says_that_nothing_of_it_ca
 
 
 def test_the_browser_shows_the_quarters_table_exactly(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal, window: Window) -> None:
         window.show_workspace("Connectors")
@@ -249,7 +247,7 @@ def test_the_browser_shows_the_quarters_table_exactly(
 
 
 def test_a_recording_without_a_list_of_instruments_is_shown_with_the_decimals_of_its_books(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venues_dir: Path
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venues_dir: Path
 ) -> None:
     """given a recording that is played before anybody looks, then its books are on the screen, in rows that hold them."""
     path = venues_dir / "kraken" / "session-v2-20260816.jsonl.gz"

@@ -12,8 +12,8 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QWidget
-from qasync import QEventLoop
 
+from app.loop import Loop
 from app.markets import Feed
 from app.settings import Settings
 from app.terminal import Terminal
@@ -34,15 +34,15 @@ ACCOUNT = "binance:paper"
 
 
 @pytest.fixture
-def loop(qapp: QApplication) -> Iterator[QEventLoop]:
-    found = QEventLoop(qapp)
+def loop(qapp: QApplication) -> Iterator[Loop]:
+    found = Loop(qapp)
     asyncio.set_event_loop(found)
     yield found
     found.close()
     asyncio.set_event_loop(None)
 
 
-def on_a_still_market(loop: QEventLoop, home: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[..., None]) -> None:
+def on_a_still_market(loop: Loop, home: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[..., None]) -> None:
     """Call `act(feed, terminal)` with a live book, from 99 to 101, that nobody but the caller moves."""
     monkeypatch.setenv("FATHOM_HOME", str(home))
 
@@ -80,7 +80,7 @@ def picture(panel: Ladder | Tape) -> QImage:
 
 
 def test_a_ladder_that_draws_a_few_rows_a_frame_ends_with_the_picture_of_one_that_draws_all(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given random changes of the book, trades, scrolling and recentring, after the frames that are left both are equal."""
     monkeypatch.setattr(ladder, "AT_ONCE", 3)
@@ -144,7 +144,7 @@ def test_a_ladder_that_draws_a_few_rows_a_frame_ends_with_the_picture_of_one_tha
 
 
 def test_a_burst_of_trades_is_drawn_in_several_frames_and_shown_as_a_whole(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given bursts of up to 60 trades, what is shown has all of a burst or none of it, and equals a picture drawn at once."""
     rng = random.Random(11)

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 from PySide6.QtWidgets import QApplication
-from qasync import QEventLoop
 
 from app.blotter import now_ms
 from app.journal_rows import Intent, Note
+from app.loop import Loop
 from app.orders import Draft
 from app.settings import Settings
 from app.terminal import Terminal
@@ -88,8 +88,8 @@ def replaced() -> dict[str, str]:
 
 
 @pytest.fixture
-def loop(qapp: QApplication) -> Iterator[QEventLoop]:
-    found = QEventLoop(qapp)
+def loop(qapp: QApplication) -> Iterator[Loop]:
+    found = Loop(qapp)
     asyncio.set_event_loop(found)
     yield found
     found.close()
@@ -97,7 +97,7 @@ def loop(qapp: QApplication) -> Iterator[QEventLoop]:
 
 
 @pytest.fixture
-def play(loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Scene], Any]], None]:
+def play(loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Scene], Any]], None]:
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
 
     def run(scenario: Callable[[Scene], Any]) -> None:

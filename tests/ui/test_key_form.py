@@ -15,10 +15,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
-from qasync import QEventLoop
 
 from app.accounts import AccountState
 from app.guard import Limits
+from app.loop import Loop
 from app.settings import Settings
 from app.terminal import Terminal
 from app.vault import FILE
@@ -37,8 +37,8 @@ Scenario = Callable[[Terminal], Awaitable[None]]
 
 
 @pytest.fixture
-def loop(qapp: QApplication) -> Iterator[QEventLoop]:
-    found = QEventLoop(qapp)
+def loop(qapp: QApplication) -> Iterator[Loop]:
+    found = Loop(qapp)
     asyncio.set_event_loop(found)
     yield found
     found.close()
@@ -51,7 +51,7 @@ def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.vault._sealed_backend", lambda: None)
 
 
-def play(loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:
+def play(loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:
     """Run a scenario in a terminal that started no account."""
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
 
@@ -76,7 +76,7 @@ def pem() -> str:
 
 
 def test_a_pem_key_that_is_pasted_into_a_line_arrives_as_it_was_copied(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = pem()
 
@@ -98,7 +98,7 @@ def test_a_pem_key_that_is_pasted_into_a_line_arrives_as_it_was_copied(
 
 
 def test_what_was_typed_for_one_exchange_never_ends_up_with_another(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal) -> None:
         browser = ConnectorBrowser(Theme("dark"), terminal)
@@ -120,7 +120,7 @@ def test_what_was_typed_for_one_exchange_never_ends_up_with_another(
 
 
 def test_without_a_keyring_a_passphrase_makes_a_file_and_opens_it_again(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def make(terminal: Terminal) -> None:
         form = KeyForm(terminal, load("binance"))
@@ -150,7 +150,7 @@ def test_without_a_keyring_a_passphrase_makes_a_file_and_opens_it_again(
 
 
 def test_a_key_that_may_only_read_turns_trading_off_and_says_so(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given a key of an account that may not trade, when it connects, then form and account say it, and nothing can be sent."""
 
@@ -176,9 +176,7 @@ def test_a_key_that_may_only_read_turns_trading_off_and_says_so(
     play(loop, tmp_path, monkeypatch, scenario)
 
 
-def test_limits_are_edited_by_account_and_kept(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_limits_are_edited_by_account_and_kept(loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(terminal: Terminal) -> None:
         account = terminal.accounts.add("binance", Environment.PAPER)
         panel = AccountsPanel(Theme("dark"), terminal)
@@ -212,7 +210,7 @@ def test_limits_are_edited_by_account_and_kept(
 
 
 def test_paper_starts_in_the_browser_is_used_in_the_accounts_panel_and_reset_in_its_form(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(terminal: Terminal) -> None:
         server = PracticeServer(load("binance"), crowd=False)

@@ -11,9 +11,9 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
-from qasync import QEventLoop
 
 from app.guard import Limits
+from app.loop import Loop
 from app.settings import Settings
 from app.terminal import Terminal
 from connectors.catalogue import load
@@ -30,8 +30,8 @@ PAPER = "binance:paper"
 
 
 @pytest.fixture
-def loop(qapp: QApplication) -> Iterator[QEventLoop]:
-    found = QEventLoop(qapp)
+def loop(qapp: QApplication) -> Iterator[Loop]:
+    found = Loop(qapp)
     asyncio.set_event_loop(found)
     yield found
     found.close()
@@ -39,7 +39,7 @@ def loop(qapp: QApplication) -> Iterator[QEventLoop]:
 
 
 def test_a_market_order_beyond_the_collar_becomes_a_limit_at_it(
-    loop: QEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """given asks at 100 and 120 and a collar of 5 %, when 2 are to be bought at market, then one press limits it at the collar."""
     monkeypatch.setenv("FATHOM_HOME", str(tmp_path))
