@@ -1,7 +1,8 @@
-"""What every test shares: deterministic hypothesis, and the way to the recorded traffic beside the repository."""
+"""What every test shares: deterministic hypothesis, the way to the recorded traffic beside the repository, the loop of a window."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from PySide6.QtWidgets import QApplication
+
+from app.loop import Loop
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FATHOM_SHARED", ROOT.parent / "shared"))
@@ -41,3 +45,13 @@ def collect_in_this_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     gc.collect()
     gc.enable()
+
+
+@pytest.fixture
+def loop(qapp: QApplication) -> Iterator[Loop]:
+    """The loop of Qt and asyncio, for one test."""
+    found = Loop(qapp)
+    asyncio.set_event_loop(found)
+    yield found
+    found.close()
+    asyncio.set_event_loop(None)

@@ -22,23 +22,11 @@ from connectors.model import (
     Unit,
 )
 from connectors.practice.terms import Execution, NewOrder, Order, Wallet
+from tests.instruments import spot
 
 D = Decimal
 FEES = Fees(maker=D("0.001"), taker=D("0.002"))
-SPOT = Instrument(
-    venue="toy",
-    family="spot",
-    market=Market.SPOT,
-    symbol="BTC-USDT",
-    wire="BTCUSDT",
-    base="BTC",
-    quote="USDT",
-    settle="USDT",
-    tick=D(1),
-    size=SizeRule(step=D("0.1"), minimum=D("0.1")),
-    price_digits=0,
-    size_digits=1,
-)
+SPOT = spot(tick=D(1), size=SizeRule(step=D("0.1"), minimum=D("0.1")), price_digits=0, size_digits=1)
 LINEAR = Instrument(
     venue="toy",
     family="perp",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -31,15 +30,6 @@ from ui.theme import Theme
 
 D = Decimal
 ACCOUNT = "binance:paper"
-
-
-@pytest.fixture
-def loop(qapp: QApplication) -> Iterator[Loop]:
-    found = Loop(qapp)
-    asyncio.set_event_loop(found)
-    yield found
-    found.close()
-    asyncio.set_event_loop(None)
 
 
 def on_a_still_market(loop: Loop, home: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[..., None]) -> None:

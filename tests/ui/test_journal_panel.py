@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import csv
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from PySide6.QtWidgets import QApplication
 
 from app.blotter import now_ms
 from app.journal_rows import Intent, Note
@@ -85,15 +84,6 @@ async def fill_in(terminal: Terminal) -> None:
 
 def replaced() -> dict[str, str]:
     return {"client_id": "fa-1b", "amount": "0.5", "price": "61999", "carried": "0"}
-
-
-@pytest.fixture
-def loop(qapp: QApplication) -> Iterator[Loop]:
-    found = Loop(qapp)
-    asyncio.set_event_loop(found)
-    yield found
-    found.close()
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QPushButton
 
 from app.accounts import AccountState
 from app.guard import Limits
@@ -34,15 +33,6 @@ from ui.theme import Theme
 
 D = Decimal
 Scenario = Callable[[Terminal], Awaitable[None]]
-
-
-@pytest.fixture
-def loop(qapp: QApplication) -> Iterator[Loop]:
-    found = Loop(qapp)
-    asyncio.set_event_loop(found)
-    yield found
-    found.close()
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(autouse=True)

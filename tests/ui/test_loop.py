@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
-import pytest
 from PySide6.QtWidgets import QApplication
 
 from app.loop import Loop
 from tests.waiting import until
-
-
-@pytest.fixture
-def loop(qapp: QApplication) -> Iterator[Loop]:
-    found = Loop(qapp)
-    asyncio.set_event_loop(found)
-    yield found
-    found.close()
-    asyncio.set_event_loop(None)
 
 
 def test_tasks_that_become_due_while_qt_runs_events_inside_another_go_on(qapp: QApplication, loop: Loop) -> None:

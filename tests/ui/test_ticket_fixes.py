@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
 
 from app.guard import Limits
 from app.loop import Loop
@@ -27,15 +24,6 @@ from ui.theme import Theme
 
 D = Decimal
 PAPER = "binance:paper"
-
-
-@pytest.fixture
-def loop(qapp: QApplication) -> Iterator[Loop]:
-    found = Loop(qapp)
-    asyncio.set_event_loop(found)
-    yield found
-    found.close()
-    asyncio.set_event_loop(None)
 
 
 def test_a_market_order_beyond_the_collar_becomes_a_limit_at_it(
