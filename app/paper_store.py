@@ -19,7 +19,6 @@ from connectors.practice.terms import Execution, Order, Wallet
 
 _log = logging.getLogger(__name__)
 SCHEMA = 1
-NEW = 3  # statements of one write
 FILLS_READ = 5_000
 ENDED_READ = 5_000
 
@@ -103,6 +102,7 @@ class PaperStore:
         state += [("holding", row.key, encode(row)) for row in holdings]
         if dead_man is not None:
             state.append(("dead_man", "", encode(dead_man)))
+        failed = bool(self._unwritten)
         self._unwritten += [
             ("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", state),
             (
@@ -122,8 +122,9 @@ class PaperStore:
             self.problem = f"The paper account can't be written ({error}); it lives in memory until it can."
             _log.error("%s", self.problem)
         else:
-            self.problem = "" if len(self._unwritten) > NEW else self.problem
             self._unwritten.clear()
+            if failed:
+                self.problem = ""
 
     def ended(self, *, venue_id: str = "", client_id: str = "") -> Order | None:
         """An order that is over, by one of its ids."""

@@ -228,7 +228,7 @@ class Replay:
         values = {value for _, value in parse_qsl(parts.query)} | set(parts.path.split("/"))
         answer = Answer(200, row.data.encode(), {name.lower(): value for name, value in (row.headers or {}).items()})
         for family in self.venue.families:
-            call = _first_call(family.trading.instruments())
+            call = next(iter(_calls(family.trading.instruments())), None)
             if call is not None and self._same_address(family, call, parts.hostname, parts.path, any_version=True):
                 self._learn_instruments(call, answer)
                 return
@@ -392,15 +392,6 @@ def _as_seen(book: _Book) -> Instrument:
     )
     tick = Decimal(1).scaleb(-price)
     return structs.replace(book.instrument, tick=tick, price_digits=price, size_digits=min(8, size))
-
-
-def _first_call(flow: Any) -> Call | None:
-    try:
-        step = next(flow)
-    except (StopIteration, NotSupported):
-        return None
-    flow.close()
-    return step if isinstance(step, Call) else None
 
 
 def _calls(flow: Any) -> list[Call]:
