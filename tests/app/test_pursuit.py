@@ -59,9 +59,7 @@ async def test_a_change_whose_cancel_is_lost_with_the_connection_is_pursued_when
     async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
         await scene.ready(SPOT)
         order = await scene.works(scene.place())
-        server.faults.hold = b"orderId"
-        scene.desk.amend(order.id, price=Decimal(62001))
-        await until(lambda: server.faults.held, "the cancel at the door")
+        await scene.changes(order, price=62001)
         await scene.account.stop()
         server.faults.hold = b""
         await until(lambda: "not connected" in order.text, "words")
@@ -248,9 +246,7 @@ async def test_a_new_leg_does_not_leave_when_the_market_is_elsewhere_by_then(tmp
     async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
         await scene.ready(SPOT)
         order = await scene.works(scene.place(price="49000"))
-        server.faults.hold = b"orderId"
-        scene.desk.amend(order.id, price=Decimal(62700))
-        await until(lambda: server.faults.held, "the cancel at the door")
+        await scene.changes(order, price=62700)
         server.exchange.cancel_all("maker")
         for side, price in ((Side.BUY, 49_990), (Side.SELL, 50_010)):
             terms = NewOrder(key="spot:BTC-USDT", side=side, price=Decimal(price), amount=Decimal("0.5"))
@@ -273,9 +269,7 @@ async def test_a_new_leg_waits_for_a_proven_book_and_does_not_leave_without_one(
     async with exchange_of("binance") as server, terminal_at(server, tmp_path) as scene:
         await scene.ready(SPOT)
         order = await scene.works(scene.place())
-        server.faults.hold = b"orderId"
-        scene.desk.amend(order.id, price=Decimal(62001))
-        await until(lambda: server.faults.held, "the cancel at the door")
+        await scene.changes(order, price=62001)
         feed = scene.terminal.markets.open(SPOT, Environment.PRACTICE)
         assert feed is not None
         for _ in range(2):  # this one, and that of the window
